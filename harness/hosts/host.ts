@@ -1,0 +1,38 @@
+import type { Platform } from '../program/platform.ts';
+import type { Program, Run } from '../program/step.ts';
+
+/** What a host is, read from it once when it came up. */
+export interface HostFacts {
+  /** Name in reports: `vm`, `local`, `ssh:spr1`. */
+  readonly name: string;
+  /** `uname -r` of the running kernel. */
+  readonly kernelRelease: string;
+  /** How the host came up, for the report: `QEMU 7.2 tcg, intel-iommu 39 bits`. */
+  readonly description: string;
+  readonly platform: Platform;
+}
+
+export interface Deadlines {
+  /** For one call, enforced by the helper. */
+  readonly stepMs: number;
+  /** For the whole program, enforced by the helper; the host adds a margin of its own before it calls itself lost. */
+  readonly programMs: number;
+}
+
+/**
+ * A place where programs run on a real kernel. Hosts differ only in how they come up (a VM, a machine over SSH, this
+ * machine); all of them speak to the same helper through the same session (session.ts).
+ */
+export interface Host {
+  readonly facts: HostFacts;
+  /**
+   * Runs one program and returns everything it did. Never throws for what the kernel or the connection did: that is the
+   * run's ending. Programs given while one runs are queued and sent ahead; runs come back in order.
+   * Throws HostTrouble only if the host was closed or needs `recover` first.
+   */
+  run(program: Program, deadlines: Deadlines): Promise<Run>;
+  /** Brings the host back to a clean state after a bad ending or damage (a VM is rebooted). Throws HostTrouble if it cannot. */
+  recover(): Promise<void>;
+  /** Ends the host and everything that was started for it. Never throws; may be called twice. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,46 @@
+/** A byte range of IOVA space, both ends inclusive (as VFIO reports ranges). */
+export interface IovaRange {
+  readonly start: bigint;
+  readonly end: bigint;
+}
+
+/**
+ * What the model must know of the machine that a host is: hardware and configuration, read from sysfs or known from
+ * the way the VM was started, never from the ioctls under test.
+ */
+export interface Platform {
+  readonly pageSizeBytes: number;
+  readonly iommu: {
+    readonly kind: 'intel' | 'amd' | 'virtio' | 'smmuv3' | 'none';
+    /** What the hardware can translate, before reserved ranges are taken out. */
+    readonly aperture: IovaRange;
+    /** Page sizes the IOMMU can map, one bit each. */
+    readonly pageSizes: bigint;
+    /** The IOMMU can block no-snoop transactions (VFIO_DMA_CC_IOMMU answers 1 for a container of its groups). */
+    readonly enforcesCacheCoherency: boolean;
+    /** Interrupt remapping or isolated MSI; without it groups are refused with EPERM. */
+    readonly isolatesMsi: boolean;
+  };
+  /** IOMMU groups that are viable and may be used: `group0` is bound to `let group0`, its devices to `let device0`... */
+  readonly groups: readonly PlatformGroup[];
+  /** Module parameter dma_entry_limit of vfio_iommu_type1. */
+  readonly dmaEntryLimit: number;
+}
+
+export interface PlatformGroup {
+  /** The name that programs use: `group0`. */
+  readonly name: string;
+  /** `/dev/vfio/2` */
+  readonly path: string;
+  readonly devices: readonly PlatformDevice[];
+  readonly reserved: readonly IovaRange[];
+}
+
+export interface PlatformDevice {
+  /** The name that programs use: `device0`. */
+  readonly name: string;
+  /** PCI address, as VFIO_GROUP_GET_DEVICE_FD takes it. */
+  readonly address: string;
+  /** `edu`: QEMU's educational device, which the model can tell to do DMA. `opaque`: nothing is assumed. */
+  readonly kind: 'edu' | 'opaque';
+}

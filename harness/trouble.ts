@@ -1,0 +1,36 @@
+/** Exit codes of the command line tool. 2 and 3 are avoided: kselftest reads them as XFAIL and XPASS. */
+export const EXIT = { conforms: 0, diverges: 1, nothingRan: 4, usage: 64, hostTrouble: 75, timeLimit: 124 } as const;
+
+/**
+ * Trouble that is expected in normal life: one clear line for the user, with what was expected, what was found and
+ * what to do, and the exit code that says who is to blame. Never thrown for a kernel's odd answer: that is a verdict.
+ */
+export class Trouble extends Error {
+  readonly exitCode: number;
+  constructor(exitCode: number, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.exitCode = exitCode;
+  }
+}
+
+/** What the user asked for cannot be asked for (exit 64). */
+export class UsageTrouble extends Trouble {
+  constructor(message: string, options?: ErrorOptions) {
+    super(EXIT.usage, message, options);
+  }
+}
+
+/** A host or the infrastructure failed us: refused, timed out, died, wrong kernel, no disk (exit 75). */
+export class HostTrouble extends Trouble {
+  constructor(message: string, options?: ErrorOptions) {
+    super(EXIT.hostTrouble, message, options);
+  }
+}
+
+/** The run's own time limit passed (exit 124). */
+export class TimeLimitTrouble extends Trouble {
+  constructor(message: string, options?: ErrorOptions) {
+    super(EXIT.timeLimit, message, options);
+  }
+}
