@@ -1,10 +1,11 @@
 import type { Clause } from '../spec/clause.ts';
 import type { Errno } from '../uapi/errno.ts';
 
-/** Bytes that must be seen at an offset, and the clause that says so. Bytes that no field covers may be anything. */
+/** Bytes that must be seen at an offset, and the clause that says so. */
 export interface ByteRule {
   readonly at: number;
-  readonly bytes: Uint8Array;
+  /** The bytes; or a number of bytes that may be anything (padding that nobody promises). */
+  readonly bytes: Uint8Array | number;
   readonly clause: Clause;
 }
 
@@ -18,10 +19,14 @@ export type RetRule = { readonly exactly: bigint } | { readonly atLeast: bigint 
 export interface Outcome {
   readonly ret: RetRule;
   readonly errno: Errno | 0;
-  /** Rules for `out`. Absent: the call promises nothing about its output, and `unchanged` decides. */
-  readonly out?: readonly ByteRule[];
-  /** Output is byte for byte what went in; the clause is the one that says so. */
-  readonly unchanged?: Clause;
+  /**
+   * Rules for `out`. Output is compared whole: bytes of an inline ioctl argument that no rule covers must be what went in
+   * (so no rules at all means an untouched argument). Operations that only produce bytes (read, pread, cat) must be covered
+   * by rules entirely. `'anything'`: the call promises nothing about its output.
+   */
+  readonly out?: readonly ByteRule[] | 'anything';
+  /** The clause that is broken when a byte changed that no rule covers; the first of `clauses` if absent. */
+  readonly untouched?: Clause;
   /** Why this outcome is allowed; at least one. An observation that no outcome allows breaks those of the first. */
   readonly clauses: readonly [Clause, ...Clause[]];
   /** Applies the outcome's effect. Called at most once, on one outcome of the list, before the next call. */
