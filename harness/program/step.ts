@@ -112,11 +112,15 @@ export type Mishap =
   /** The program cannot be carried out as written (`detail` says why): our fault, never the kernel's. */
   | 'bad';
 
-/** What one call did. `step` is its index among the program's calls (a repeat counts its body once), `iteration` from 0. */
+/**
+ * What one call did. `step` is its index among the program's calls (a repeat counts its body once). Iterations count from
+ * 0; those from `iteration` to `last`, both inclusive, had this same outcome (outside a repeat both are 0).
+ */
 export type Observation =
   | {
       readonly step: number;
       readonly iteration: number;
+      readonly last: number;
       /** The return value; -1 with `errno` on failure. */
       readonly ret: bigint;
       readonly errno: Errno | 0;
@@ -125,7 +129,13 @@ export type Observation =
       /** Guard bytes of the inline argument that changed: their offsets, negative before the buffer. */
       readonly trampled?: readonly number[];
     }
-  | { readonly step: number; readonly iteration: number; readonly mishap: Mishap; readonly detail: string };
+  | {
+      readonly step: number;
+      readonly iteration: number;
+      readonly last: number;
+      readonly mishap: Mishap;
+      readonly detail: string;
+    };
 
 /**
  * How a program's run ended. `done` and `unfinished` (its deadline passed) leave the host as good as the program left
