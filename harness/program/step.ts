@@ -75,6 +75,7 @@ interface Ops {
   file: { fd: string; size: bigint };
   truncate: { fd: string; size: bigint };
   close: { fd: string };
+  shut: Record<never, never>;
   dup: { fd: string; from: string };
   send: { fd: string; to: string };
   pread: { fd: string; offset: bigint; size: bigint };
