@@ -1,0 +1,88 @@
+import type { Deadlines, Host } from '../hosts/host.ts';
+import type { Program, Run } from '../program/step.ts';
+import { HostTrouble } from '../trouble.ts';
+
+/** How many programs are sent ahead of the one that is awaited, for each host: enough to hide a round trip. */
+const AHEAD = 6;
+
+/** A run, and the means to say that the host it came from must not be trusted any more. */
+export interface Executed {
+  readonly run: Run;
+  readonly host: Host;
+}
+
+/**
+ * Runs a fixed list of programs on one or more hosts, in order, sending some ahead so that no host waits for a round
+ * trip. When a program leaves its host unfit (bad ending, damage), everything that was sent ahead to that host is
+ * forgotten and run again after it was recovered: a case is never judged on a damaged host.
+ */
+export interface Executor {
+  /** The run of program `index`; programs must be asked for in ascending order. Throws HostTrouble when its host is gone for good. */
+  run(index: number): Promise<Executed>;
+  /** Says that program `index` left its host unfit; it is recovered before anything else runs there. */
+  distrust(index: number): void;
+}
+
+/** One host and what may be thought of it. */
+interface Station {
+  readonly host: Host;
+  state: 'fit' | 'unfit' | HostTrouble;
+  /** Runs that were started and not yet asked for, by program index. */
+  readonly started: Map<number, Promise<Run>>;
+}
+
+export const createExecutor = (
+  hosts: readonly [Host, ...Host[]],
+  programs: readonly ((host: Host) => Program)[],
+  deadlines: Deadlines,
+): Executor => {
+  const [first, ...others] = hosts.map((host): Station => ({ host, state: 'fit', started: new Map() }));
+  if (first === undefined) throw new RangeError('an executor needs a host');
+  const stations = [first, ...others];
+  const stationOf = (index: number): Station => stations[index % stations.length] ?? first;
+
+  const start = (station: Station, index: number): Promise<Run> => {
+    const make = programs[index];
+    if (make === undefined) throw new RangeError(`no program ${index}`);
+    const run = station.host.run(make(station.host), deadlines);
+    // A run that was sent ahead may fail before anybody awaits it; whoever asks for it still sees the failure.
+    run.catch(() => undefined);
+    station.started.set(index, run);
+    return run;
+  };
+
+  const sendAhead = (from: number): void => {
+    const last = Math.min(programs.length, from + AHEAD * stations.length);
+    for (let index = from; index < last; index++) {
+      const station = stationOf(index);
+      if (station.state === 'fit' && !station.started.has(index)) start(station, index);
+    }
+  };
+
+  return {
+    distrust: (index) => {
+      const station = stationOf(index);
+      station.started.clear();
+      if (station.state === 'fit') station.state = 'unfit';
+    },
+    run: async (index) => {
+      const station = stationOf(index);
+      if (station.state === 'unfit') await recover(station);
+      if (station.state instanceof HostTrouble) throw station.state;
+      sendAhead(index);
+      const run = await (station.started.get(index) ?? start(station, index));
+      station.started.delete(index);
+      return { run, host: station.host };
+    },
+  };
+};
+
+/** A host that cannot be recovered is not tried again: every later case of it ends with the same trouble. */
+const recover = async (station: Station): Promise<void> => {
+  try {
+    await station.host.recover();
+    station.state = 'fit';
+  } catch (cause) {
+    station.state = cause instanceof HostTrouble ? cause : new HostTrouble(`the host cannot be recovered: ${cause}`, { cause });
+  }
+};

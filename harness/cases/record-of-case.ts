@@ -1,0 +1,80 @@
+import type { KnownDifference } from '../oracle/known.ts';
+import type { Divergence, Verdict } from '../oracle/verdict.ts';
+import type { Program, Run } from '../program/step.ts';
+import { printProgram } from '../program/text.ts';
+import type { CaseRecord } from '../report/record.ts';
+import { printObservations } from '../program/observation-text.ts';
+import type { Case } from './case.ts';
+
+/** The record that is kept of one case. */
+export const recordOfCase = (
+  one: Case,
+  program: Program,
+  verdict: Verdict,
+  run: Run | undefined,
+  known: readonly KnownDifference[],
+): CaseRecord => {
+  const reason = reasonOf(verdict);
+  const [first] = known;
+  return {
+    id: one.id,
+    clause: one.clause,
+    area: one.clause.slice(0, one.clause.indexOf('/')),
+    title: one.title,
+    verdict: verdict.kind,
+    ...(reason === undefined ? {} : { reason }),
+    broken: divergencesOf(verdict).flatMap(brokenClauses),
+    ...(first === undefined
+      ? {}
+      : { known: { id: known.map((each) => each.id).join(', '), reason: known.map((each) => each.reason).join(' ') } }),
+    durationMs: (run?.durationUs ?? 0) / 1000,
+    program: printProgram(program),
+    observed: run === undefined ? '' : printObservations(run.observations),
+    ...(run?.kernelLog === undefined ? {} : { kernelLog: [...run.kernelLog] }),
+  };
+};
+
+const divergencesOf = (verdict: Verdict): readonly Divergence[] => {
+  if (verdict.kind === 'diverges' || verdict.kind === 'damaged') return verdict.divergences;
+  return [];
+};
+
+const brokenClauses = (divergence: Divergence): CaseRecord['broken'] =>
+  divergence.clauses.map((clause) => ({
+    clause: clause.id,
+    says: clause.says,
+    source: clause.source,
+    call: divergence.call,
+    expected: divergence.expected,
+    observed: divergence.observed,
+  }));
+
+const reasonOf = (verdict: Verdict): string | undefined => {
+  switch (verdict.kind) {
+    case 'conforms':
+      return undefined;
+    case 'diverges': {
+      const [first] = verdict.divergences;
+      return `${first.call}: expected ${first.expected}, observed ${first.observed}`;
+    }
+    case 'damaged':
+      return damageText(verdict.damage);
+    case 'unsupported':
+    case 'host-lost':
+    case 'harness-error':
+      return verdict.reason;
+  }
+};
+
+const damageText = (damage: Extract<Verdict, { kind: 'damaged' }>['damage']): string => {
+  switch (damage.kind) {
+    case 'kernel-log':
+      return `the kernel log shows damage: ${damage.lines[0]}`;
+    case 'panic':
+      return `the kernel panicked: ${damage.console.find((line) => /panic|BUG|Oops/.test(line)) ?? 'see the console'}`;
+    case 'hang':
+      return `something hangs: ${damage.detail}`;
+    case 'leak':
+      return `left behind: ${damage.detail}`;
+  }
+};

@@ -1,0 +1,115 @@
+import type { Deadlines, Host } from '../hosts/host.ts';
+import type { Machine } from '../model/machine.ts';
+import { explainedBy, type KnownDifference } from '../oracle/known.ts';
+import { judge } from '../oracle/judge.ts';
+import type { Verdict } from '../oracle/verdict.ts';
+import type { Platform } from '../program/platform.ts';
+import type { Program } from '../program/step.ts';
+import type { CaseRecord } from '../report/record.ts';
+import { HostTrouble } from '../trouble.ts';
+import type { Case } from './case.ts';
+import { disagreement } from './check-model.ts';
+import { cleanup } from './cleanup.ts';
+import { createExecutor, type Executor } from './executor.ts';
+import { recordOfCase } from './record-of-case.ts';
+
+/** Makes the model of one revision for one program on one platform. */
+export type MakeModel = (platform: Platform, lets: Program['lets']) => Machine;
+
+/** What a run of the suites is about. Without hosts only the cases' expectations are held against the model. */
+export interface SessionOptions {
+  readonly revision: string;
+  /** Whether a clause is in force in the revision; a case of one that is not is skipped with that reason. */
+  readonly inForce: (clause: string) => boolean;
+  readonly makeModel: MakeModel;
+  /** The platform that the model assumes when there is no host. */
+  readonly platform: Platform;
+  /** Asked for when the first case runs, so that hosts can come up while suites are loaded. */
+  readonly hosts: () => readonly Host[];
+  readonly deadlines: Deadlines;
+  readonly known: readonly KnownDifference[];
+}
+
+/** Runs cases three ways (expectation, model, host) and makes their records; cases run in the order they were added. */
+export interface Session {
+  /** Adds a case; all cases are added before the first one runs. */
+  add(one: Case): void;
+  run(one: Case): Promise<CaseRecord>;
+}
+
+/** The values of `$group0`, `$device0`... on a platform. */
+export const letsOf = (platform: Platform): Record<string, string> =>
+  Object.fromEntries(
+    platform.groups.flatMap((group) => [
+      [group.name, group.path],
+      ...group.devices.map((device) => [device.name, device.address]),
+    ]),
+  );
+
+export const createSession = (options: SessionOptions): Session => {
+  const cases: Case[] = [];
+  let onHosts: ((one: Case) => Promise<CaseRecord>) | undefined;
+
+  /** Why a case cannot run here, or does not make sense in this revision. */
+  const unsupported = (one: Case, platform: Platform): string | undefined => {
+    if (!options.inForce(one.clause)) return `${one.clause} is not in force in ${options.revision}`;
+    return one.needs.find((need) => !need.met(platform))?.reason;
+  };
+
+  const startOn = (hosts: readonly [Host, ...Host[]]): ((one: Case) => Promise<CaseRecord>) => {
+    const runnable = cases.filter((one) => unsupported(one, hosts[0].facts.platform) === undefined);
+    const programs = runnable.map((one) => (host: Host) => programFor(one, host.facts.platform));
+    const executor = createExecutor(hosts, programs, options.deadlines);
+    const indices = new Map(runnable.map((one, index) => [one, index]));
+    return (one) => runOnHost(options, executor, one, indices.get(one) ?? -1);
+  };
+
+  return {
+    add: (one) => void cases.push(one),
+    run: async (one) => {
+      const [firstHost, ...others] = options.hosts();
+      const platform = firstHost?.facts.platform ?? options.platform;
+      const program = programFor(one, platform);
+      const finish = (verdict: Verdict): CaseRecord => recordOfCase(one, program, verdict, undefined, []);
+      const reason = unsupported(one, platform);
+      if (reason !== undefined) return finish({ kind: 'unsupported', reason });
+      const fault = disagreement(options.makeModel(platform, program.lets), program, one.expectations);
+      if (fault !== undefined) return finish({ kind: 'harness-error', reason: fault });
+      if (firstHost === undefined) return finish({ kind: 'conforms' });
+      onHosts ??= startOn([firstHost, ...others]);
+      return onHosts(one);
+    },
+  };
+};
+
+const programFor = (one: Case, platform: Platform): Program => ({
+  lets: letsOf(platform),
+  steps: [...one.steps, ...cleanup(one.steps)],
+});
+
+const runOnHost = async (
+  options: SessionOptions,
+  executor: Executor,
+  one: Case,
+  index: number,
+): Promise<CaseRecord> => {
+  const executed = await executor.run(index).catch((cause: unknown) => {
+    if (cause instanceof HostTrouble) return cause;
+    throw cause;
+  });
+  if (executed instanceof HostTrouble) {
+    const program = programFor(one, options.platform);
+    return recordOfCase(one, program, { kind: 'host-lost', reason: executed.message }, undefined, []);
+  }
+  const { run, host } = executed;
+  const { platform, kernelRelease } = host.facts;
+  const program = programFor(one, platform);
+  const machine = options.makeModel(platform, program.lets);
+  const verdict = judge(machine, program, run, { cleanupFrom: callCount(one.steps) });
+  const known = explainedBy(options.known, one.id, kernelRelease, verdict);
+  if (verdict.kind === 'damaged' || verdict.kind === 'host-lost') executor.distrust(index);
+  return recordOfCase(one, program, verdict, run, known);
+};
+
+const callCount = (steps: Program['steps']): number =>
+  steps.reduce((count, step) => count + (step.op === 'repeat' ? step.body.length : 1), 0);

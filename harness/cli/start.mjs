@@ -1,0 +1,34 @@
+#!/usr/bin/env node
+// `npm start`: from a fresh clone to a report. Plain JavaScript without dependencies, because nothing is installed yet.
+import { spawnSync } from 'node:child_process';
+import { existsSync, statSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const args = process.argv.slice(2);
+const mayInstall = !args.includes('--no-install');
+
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (major < 20 || (major === 20 && minor < 19)) {
+  console.error(`vfio-conform: needs Node 20.19 or newer, this is ${process.versions.node}`);
+  process.exit(64);
+}
+
+const modified = (path) => (existsSync(`${root}${path}`) ? statSync(`${root}${path}`).mtimeMs : 0);
+if (modified('node_modules/.package-lock.json') < modified('package-lock.json')) {
+  if (!mayInstall) {
+    console.error('vfio-conform: the npm packages of package-lock.json are not installed; run: npm ci');
+    process.exit(75);
+  }
+  console.log('Installing the npm packages of package-lock.json: npm ci');
+  const npm = spawnSync('npm', ['ci', '--no-fund', '--no-audit'], { cwd: root, stdio: 'inherit' });
+  if (npm.status !== 0) {
+    console.error('vfio-conform: npm ci failed (its message stands above)');
+    process.exit(75);
+  }
+}
+
+const { register } = await import('tsx/esm/api');
+register();
+const { start } = await import('./start.ts');
+process.exitCode = await start(args);

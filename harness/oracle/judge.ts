@@ -1,0 +1,194 @@
+import type { Machine } from '../model/machine.ts';
+import type { Outcome } from '../model/outcome.ts';
+import { initialBytes } from '../program/inline.ts';
+import type { Call, Observation, Program, Run } from '../program/step.ts';
+import { printCall } from '../program/text.ts';
+import type { Clause } from '../spec/clause.ts';
+import { type Distance, distance, type Mismatch, outcomeText, type Result, resultText } from './compare.ts';
+import { splats } from './kernel-log.ts';
+import type { Damage, Divergence, Verdict } from './verdict.ts';
+
+/** A call may write to the argument it was given, and nowhere round it. */
+export const WITHIN_ARGUMENT: Clause = {
+  id: 'world/within-argument',
+  level: 'must',
+  says: 'A call writes nothing before or behind the argument it was given.',
+  source: 'include/uapi/linux/vfio.h: argsz is the size of the structure that user space provided',
+};
+
+/** At most this many divergences are kept of one program; the first ones say what is wrong. */
+const MAX_DIVERGENCES = 8;
+
+/** Where the case itself ends and the clean-up that the harness appended begins (a call index); what diverges there is a leak. */
+export interface JudgeOptions {
+  readonly cleanupFrom?: number;
+}
+
+/**
+ * Holds what a host did against what the model allows, call by call. The model follows the observation as long as it is
+ * allowed; where the states of the two part (one succeeded, the other did not), judging stops, because everything after
+ * that would only repeat the first finding.
+ */
+export const judge = (machine: Machine, program: Program, run: Run, options: JudgeOptions = {}): Verdict => {
+  const followed = follow(machine, program, run);
+  if (followed.fault !== undefined) return { kind: 'harness-error', reason: followed.fault };
+  const isCleanup = (divergence: Divergence): boolean => divergence.step >= (options.cleanupFrom ?? Infinity);
+  const divergences = followed.divergences.filter((divergence) => !isCleanup(divergence));
+  const damage = damageOf(run, followed, followed.divergences.find(isCleanup));
+  if (damage !== undefined) return { kind: 'damaged', damage, divergences };
+  const [first, ...rest] = divergences;
+  if (first !== undefined) return { kind: 'diverges', divergences: [first, ...rest] };
+  if (run.ending.kind === 'lost') return { kind: 'host-lost', reason: run.ending.reason };
+  if (run.ending.kind === 'unfinished') {
+    return { kind: 'damaged', damage: { kind: 'hang', detail: 'the program did not end within its deadline' }, divergences: [] };
+  }
+  return { kind: 'conforms' };
+};
+
+interface Followed {
+  readonly divergences: readonly Divergence[];
+  /** The harness or the program is wrong: nothing can be said of the kernel. */
+  readonly fault?: string;
+  /** An actor hung or died where nothing asked for it. */
+  readonly mishap?: string;
+}
+
+const follow = (machine: Machine, program: Program, run: Run): Followed => {
+  const divergences: Divergence[] = [];
+  const find = observationsByStep(run.observations);
+  let mishap: string | undefined;
+  for (const { call, step, iteration } of calls(program)) {
+    const seen = find(step, iteration);
+    if (seen === undefined) {
+      if (run.ending.kind !== 'done' || mishap !== undefined) break;
+      return { divergences, fault: `the helper reported nothing for call ${step}: ${printCall(call)}` };
+    }
+    if ('mishap' in seen) {
+      if (seen.mishap === 'bad') return { divergences, fault: `call ${step} cannot be carried out: ${seen.detail}` };
+      if (seen.mishap !== 'gone') mishap ??= `call ${step} (${printCall(call)}): ${seen.mishap} ${seen.detail}`.trimEnd();
+      machine.actorDied(call.actor);
+      continue;
+    }
+    const parted = judgeCall(machine, program, call, seen, iteration, divergences);
+    if (parted || divergences.length >= MAX_DIVERGENCES) break;
+  }
+  return mishap === undefined ? { divergences } : { divergences, mishap };
+};
+
+/** Judges one call and moves the model on; true when the model can follow no further. */
+const judgeCall = (
+  machine: Machine,
+  program: Program,
+  call: Call,
+  seen: Result,
+  iteration: number,
+  divergences: Divergence[],
+): boolean => {
+  const at = { step: seen.step, iteration, call: printCall(call) };
+  if (seen.trampled !== undefined && seen.trampled.length > 0) {
+    divergences.push({
+      ...at,
+      clauses: [WITHIN_ARGUMENT],
+      expected: 'guard bytes untouched',
+      observed: `guard bytes changed at ${seen.trampled.join(', ')}`,
+    });
+  }
+  const answer = machine.answer(call, iteration);
+  if ('unspecified' in answer) return false;
+  const before = call.op === 'ioctl' ? initialBytes(call.arg, iteration, program.lets) : undefined;
+  const [nearest, gap] = nearestOutcome(answer.allowed, seen, before);
+  if (gap.kind !== 'fits') divergences.push({ ...at, ...describe(answer.allowed, nearest, gap, seen) });
+  if (gap.kind === 'result') return true;
+  nearest.commit();
+  return false;
+};
+
+const CLOSENESS = { fits: 0, bytes: 1, errno: 2, result: 3 } as const;
+
+const nearestOutcome = (
+  allowed: readonly [Outcome, ...Outcome[]],
+  seen: Result,
+  before: Uint8Array | undefined,
+): [Outcome, Distance] => {
+  let best: [Outcome, Distance] = [allowed[0], distance(allowed[0], seen, before)];
+  for (const outcome of allowed.slice(1)) {
+    if (best[1].kind === 'fits') break;
+    const gap = distance(outcome, seen, before);
+    if (CLOSENESS[gap.kind] < CLOSENESS[best[1].kind]) best = [outcome, gap];
+  }
+  return best;
+};
+
+const describe = (
+  allowed: readonly [Outcome, ...Outcome[]],
+  nearest: Outcome,
+  gap: Distance,
+  seen: Result,
+): Pick<Divergence, 'clauses' | 'expected' | 'observed'> => {
+  if (gap.kind === 'bytes') {
+    return {
+      clauses: unique(gap.mismatches.map((mismatch) => mismatch.clause)),
+      expected: `${outcomeText(nearest)} with ${gap.mismatches.map((m) => bytesText(m, m.expected)).join('; ')}`,
+      observed: `${resultText(seen.ret, seen.errno)} with ${gap.mismatches.map((m) => bytesText(m, m.observed)).join('; ')}`,
+    };
+  }
+  return {
+    clauses: unique(allowed.flatMap((outcome) => outcome.clauses)),
+    expected: [...new Set(allowed.map(outcomeText))].join(' or '),
+    observed: resultText(seen.ret, seen.errno),
+  };
+};
+
+const bytesText = (mismatch: Mismatch, bytes: Uint8Array): string => {
+  const shown = Buffer.from(bytes.subarray(0, 16)).toString('hex');
+  return `byte ${mismatch.at}: ${shown || 'nothing'}${bytes.length > 16 ? `... (${bytes.length} bytes)` : ''}`;
+};
+
+const unique = (clauses: readonly Clause[]): readonly Clause[] => [
+  ...new Map(clauses.map((clause) => [clause.id, clause])).values(),
+];
+
+const damageOf = (run: Run, followed: Followed, leak: Divergence | undefined): Damage | undefined => {
+  const { ending } = run;
+  if (ending.kind === 'panicked') return { kind: 'panic', console: ending.console };
+  if (ending.kind === 'hung') return { kind: 'hang', detail: 'the host no longer answers' };
+  const lines = splats(run.kernelLog ?? []);
+  if (lines.length > 0) return { kind: 'kernel-log', lines };
+  if (followed.mishap !== undefined) return { kind: 'hang', detail: followed.mishap };
+  if (leak !== undefined) {
+    return { kind: 'leak', detail: `${leak.call}: expected ${leak.expected}, observed ${leak.observed}` };
+  }
+  return undefined;
+};
+
+/** Every call in the order it is taken, with its number among the program's calls. */
+export function* calls(program: Program): Generator<{ call: Call; step: number; iteration: number }> {
+  let step = 0;
+  for (const entry of program.steps) {
+    if (entry.op !== 'repeat') {
+      yield { call: entry, step: step++, iteration: 0 };
+      continue;
+    }
+    for (let iteration = 0; iteration < entry.count; iteration++) {
+      for (const [offset, call] of entry.body.entries()) yield { call, step: step + offset, iteration };
+    }
+    step += entry.body.length;
+  }
+}
+
+/** Looks observations up by call and iteration; each call's ranges are walked once, because iterations are asked for in order. */
+const observationsByStep = (observations: readonly Observation[]) => {
+  const byStep = new Map<number, { ranges: Observation[]; next: number }>();
+  for (const observation of observations) {
+    const entry = byStep.get(observation.step);
+    if (entry === undefined) byStep.set(observation.step, { ranges: [observation], next: 0 });
+    else entry.ranges.push(observation);
+  }
+  return (step: number, iteration: number): Observation | undefined => {
+    const entry = byStep.get(step);
+    if (entry === undefined) return undefined;
+    let range = entry.ranges[entry.next];
+    while (range !== undefined && range.last < iteration) range = entry.ranges[++entry.next];
+    return range !== undefined && range.iteration <= iteration ? range : undefined;
+  };
+};

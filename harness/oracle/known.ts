@@ -1,0 +1,82 @@
+import { readFile } from 'node:fs/promises';
+import { parseDocument } from 'yaml';
+import { z } from 'zod';
+import { UsageTrouble } from '../trouble.ts';
+import type { Divergence, Verdict } from './verdict.ts';
+
+/**
+ * A known difference: where a kernel is known to depart from the documented behaviour. It does not bend the model; it says
+ * that this finding is not new, and why it stands.
+ */
+const KnownDifference = z.strictObject({
+  /** Stable words, for reports and for `disappeared`. */
+  id: z.string().regex(/^[a-z0-9-]+$/),
+  clause: z.string().regex(/^[a-z0-9-]+\/[a-z0-9-]+$/),
+  /** Restricts the entry to cases whose id matches this regular expression. */
+  cases: z.string().optional(),
+  /** Kernels by release (a regular expression on `uname -r`). */
+  kernel: z.string(),
+  /** What the kernel is known to do: a regular expression on the observation's one-line text. */
+  observed: z.string(),
+  reason: z.string().min(20),
+  link: z.string().optional(),
+  expires: z.iso.date().optional(),
+});
+export type KnownDifference = z.infer<typeof KnownDifference>;
+
+const File = z.strictObject({ differences: z.array(KnownDifference) });
+
+/** Reads a known-differences file; errors name the line, what was expected and what was found. */
+export const readKnownDifferences = async (path: string): Promise<readonly KnownDifference[]> => {
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new UsageTrouble(`cannot read known differences ${path}: ${cause instanceof Error ? cause.message : cause}`);
+  });
+  return parseKnownDifferences(text, path);
+};
+
+export const parseKnownDifferences = (text: string, path: string): readonly KnownDifference[] => {
+  const document = parseDocument(text);
+  const [syntax] = document.errors;
+  if (syntax !== undefined) throw new UsageTrouble(`${path}: ${syntax.message.split('\n')[0]}`);
+  const parsed = File.safeParse(document.toJS());
+  if (parsed.success) {
+    for (const known of parsed.data.differences) compile(known, path);
+    return parsed.data.differences;
+  }
+  const [issue] = parsed.error.issues;
+  const node = issue ? document.getIn(issue.path.filter((part) => typeof part !== 'symbol'), true) : undefined;
+  const offset = (node as { range?: [number, number, number] } | undefined)?.range?.[0];
+  const line = offset === undefined ? '' : `:${text.slice(0, offset).split('\n').length}`;
+  throw new UsageTrouble(`${path}${line}: ${issue?.path.join('.')}: ${issue?.message}`);
+};
+
+const compile = (known: KnownDifference, path: string): void => {
+  for (const field of ['cases', 'kernel', 'observed'] as const) {
+    try {
+      new RegExp(known[field] ?? '');
+    } catch {
+      throw new UsageTrouble(`${path}: ${known.id}: ${field} is not a regular expression: ${known[field]}`);
+    }
+  }
+};
+
+/** The entry that explains one divergence of one case on one kernel, if any. */
+const explains = (known: KnownDifference, caseId: string, kernel: string, divergence: Divergence): boolean =>
+  divergence.clauses.some((clause) => clause.id === known.clause) &&
+  new RegExp(known.kernel).test(kernel) &&
+  new RegExp(known.cases ?? '').test(caseId) &&
+  new RegExp(known.observed).test(divergence.observed);
+
+/** The entries that together explain a verdict; empty when a part of it is not known (then all of it is new). */
+export const explainedBy = (
+  differences: readonly KnownDifference[],
+  caseId: string,
+  kernel: string,
+  verdict: Verdict,
+): readonly KnownDifference[] => {
+  if (verdict.kind !== 'diverges') return [];
+  const found = verdict.divergences.map((divergence) =>
+    differences.find((known) => explains(known, caseId, kernel, divergence)),
+  );
+  return found.every((known) => known !== undefined) ? [...new Set(found)] : [];
+};
