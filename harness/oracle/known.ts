@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { UsageTrouble } from '../trouble.ts';
+import { parseYaml } from '../yaml.ts';
 import type { Divergence, Verdict } from './verdict.ts';
 
 /**
@@ -34,20 +34,11 @@ export const readKnownDifferences = async (path: string): Promise<readonly Known
   return parseKnownDifferences(text, path);
 };
 
+/** The same from a text; `path` is for messages only. */
 export const parseKnownDifferences = (text: string, path: string): readonly KnownDifference[] => {
-  const document = parseDocument(text);
-  const [syntax] = document.errors;
-  if (syntax !== undefined) throw new UsageTrouble(`${path}: ${syntax.message.split('\n')[0]}`);
-  const parsed = File.safeParse(document.toJS());
-  if (parsed.success) {
-    for (const known of parsed.data.differences) compile(known, path);
-    return parsed.data.differences;
-  }
-  const [issue] = parsed.error.issues;
-  const node = issue ? document.getIn(issue.path.filter((part) => typeof part !== 'symbol'), true) : undefined;
-  const offset = (node as { range?: [number, number, number] } | undefined)?.range?.[0];
-  const line = offset === undefined ? '' : `:${text.slice(0, offset).split('\n').length}`;
-  throw new UsageTrouble(`${path}${line}: ${issue?.path.join('.')}: ${issue?.message}`);
+  const { differences } = parseYaml(File, text, path);
+  for (const known of differences) compile(known, path);
+  return differences;
 };
 
 const compile = (known: KnownDifference, path: string): void => {

@@ -1,0 +1,61 @@
+import { expect } from 'chai';
+import { UsageTrouble } from '../trouble.ts';
+import { explainedBy, parseKnownDifferences } from './known.ts';
+import type { Divergence, Verdict } from './verdict.ts';
+
+const ENTRY = `differences:
+  - id: misaligned
+    clause: info/capability-alignment
+    cases: '^info/'
+    kernel: '^6\\.1\\.'
+    observed: 'byte 48'
+    reason: The capability before it is 12 bytes long and is not padded.
+`;
+
+const divergence = (clause: string, observed: string): Divergence => ({
+  step: 0,
+  iteration: 0,
+  call: 'main fds',
+  clauses: [{ id: clause as `${string}/${string}`, level: 'must', says: '.', source: '.' }],
+  expected: '0',
+  observed,
+});
+
+const diverges = (...[first, ...rest]: [Divergence, ...Divergence[]]): Verdict => ({
+  kind: 'diverges',
+  divergences: [first, ...rest],
+});
+
+describe('known differences', () => {
+  const known = parseKnownDifferences(ENTRY, 'known.yaml');
+  const found = divergence('info/capability-alignment', '0 with byte 48: 44');
+  const rows: Record<string, { caseId?: string; kernel?: string; verdict: Verdict; ids: string[] }> = {
+    'explain a divergence that all of its fields fit': { verdict: diverges(found), ids: ['misaligned'] },
+    'leave another kernel alone': { kernel: '6.12.1', verdict: diverges(found), ids: [] },
+    'leave another case alone': { caseId: 'type1/map: x', verdict: diverges(found), ids: [] },
+    'leave another clause alone': { verdict: diverges(divergence('info/argsz', '0 with byte 48: 44')), ids: [] },
+    'leave another observation alone': { verdict: diverges(divergence('info/capability-alignment', 'EINVAL')), ids: [] },
+    'explain nothing when a part is new': { verdict: diverges(found, divergence('info/argsz', 'EINVAL')), ids: [] },
+    'never explain damage': {
+      verdict: { kind: 'damaged', damage: { kind: 'hang', detail: 'x' }, divergences: [found] },
+      ids: [],
+    },
+  };
+  for (const [title, { caseId = 'info/x: y', kernel = '6.1.0-1-amd64', verdict, ids }] of Object.entries(rows)) {
+    it(title, () => {
+      expect(explainedBy(known, caseId, kernel, verdict).map((one) => one.id)).to.deep.equal(ids);
+    });
+  }
+
+  const mistakes: Record<string, [text: string, message: RegExp]> = {
+    'a missing reason': [ENTRY.replace(/ {4}reason.*\n/, ''), /known\.yaml:2:5: differences\.0\.reason/],
+    'an unknown key': [`${ENTRY}    why: because\n`, /why/],
+    'a bad regular expression': [ENTRY.replace("'byte 48'", "'('"), /misaligned: observed is not a regular expression/],
+    'text that is not YAML': ['differences: [', /known\.yaml/],
+  };
+  for (const [title, [text, message]] of Object.entries(mistakes)) {
+    it(`names the place of ${title}`, () => {
+      expect(() => parseKnownDifferences(text, 'known.yaml')).to.throw(UsageTrouble, message);
+    });
+  }
+});
