@@ -1,5 +1,7 @@
-import type { Call } from '../program/step.ts';
+import type { Platform } from '../program/platform.ts';
+import type { Call, Program } from '../program/step.ts';
 import type { Answer } from './outcome.ts';
+import type { Files } from './world/kernel-file.ts';
 
 /**
  * The model at work on one program: the state of a machine on which only this program runs.
@@ -13,4 +15,12 @@ export interface Machine {
    * Later calls of it are not judged.
    */
   actorDied(actor: string): void;
+}
+
+/** What a machine is made of. The same values and the same calls give the same answers: there is no clock and no chance in it. */
+export interface MachineOptions {
+  readonly platform: Platform;
+  readonly lets: Program['lets'];
+  /** The files that can be opened: VFIO's, and whatever else a revision models. */
+  readonly files: Files;
 }
