@@ -1,5 +1,13 @@
 /** Exit codes of the command line tool. 2 and 3 are avoided: kselftest reads them as XFAIL and XPASS. */
-export const EXIT = { conforms: 0, diverges: 1, nothingRan: 4, usage: 64, hostTrouble: 75, timeLimit: 124 } as const;
+export const EXIT = {
+  conforms: 0,
+  diverges: 1,
+  nothingRan: 4,
+  usage: 64,
+  hostTrouble: 75,
+  timeLimit: 124,
+  interrupted: 130,
+} as const;
 
 /**
  * Trouble that is expected in normal life: one clear line for the user, with what was expected, what was found and

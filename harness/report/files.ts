@@ -1,0 +1,112 @@
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  fsyncSync,
+  ftruncateSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeSync,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { HostTrouble } from '../trouble.ts';
+
+/** A file that grows by whole texts: one that cannot be written whole is taken back, so what stands is always valid. */
+export interface Appender {
+  /** Throws HostTrouble (disk full, file system gone). */
+  append(text: string): void;
+  /** Returns when everything is on disk. Throws HostTrouble. */
+  sync(): void;
+  close(): void;
+}
+
+/** Opens a new file. Throws HostTrouble when it cannot be made. */
+export const openAppender = (path: string): Appender => {
+  const file = onDisk(path, () => openSync(path, 'w'));
+  let size = 0;
+  return {
+    append: (text) =>
+      onDisk(path, () => {
+        try {
+          size += writeAll(file, text);
+        } catch (cause) {
+          ftruncateSync(file, size);
+          throw cause;
+        }
+      }),
+    sync: () => onDisk(path, () => fsyncSync(file)),
+    close: () => closeSync(file),
+  };
+};
+
+/** `writeSync` may write less than it was given, when a disk is nearly full. */
+const writeAll = (file: number, text: string): number => {
+  const bytes = Buffer.from(text);
+  for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done);
+  return bytes.length;
+};
+
+/** Writes a file so that readers see the old one or the whole new one. Throws HostTrouble. */
+export const writeWhole = (path: string, texts: Iterable<string>): void => {
+  const aside = join(dirname(path), `.${basename(path)}.${randomBytes(4).toString('hex')}`);
+  onDisk(path, () => {
+    try {
+      const file = openSync(aside, 'wx');
+      try {
+        for (const text of texts) writeAll(file, text);
+      } finally {
+        closeSync(file);
+      }
+      renameSync(aside, path);
+    } catch (cause) {
+      rmSync(aside, { force: true });
+      throw cause;
+    }
+  });
+};
+
+/** Makes a folder and those above it. Throws HostTrouble. */
+export const makeFolder = (path: string): void => void onDisk(path, () => mkdirSync(path, { recursive: true }));
+
+/** Lets `latest` beside a folder point to it; whoever follows the link sees the old one or the new one, never none. */
+export const linkLatest = (folder: string): void => {
+  const link = join(dirname(folder), 'latest');
+  const aside = `${link}.${randomBytes(4).toString('hex')}`;
+  onDisk(link, () => {
+    if (lstatSync(link, { throwIfNoEntry: false })?.isSymbolicLink() === false) {
+      throw new HostTrouble(`${link} is not a link: it would be the link to the latest report; rename or remove it`);
+    }
+    symlinkSync(basename(folder), aside);
+    renameSync(aside, link);
+  });
+};
+
+const WORDS: Readonly<Record<string, string>> = {
+  ENOSPC: 'no space left on the disk',
+  EDQUOT: 'the disk quota is used up',
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EROFS: 'the file system is read-only',
+  ENOTDIR: 'a part of the path is not a folder',
+  EEXIST: 'something else stands there',
+};
+
+/** What the file system refuses is trouble of this machine's, in one line. */
+const onDisk = <Result>(path: string, act: () => Result): Result => {
+  try {
+    return act();
+  } catch (cause) {
+    if (!isSystemError(cause)) throw cause;
+    const why = WORDS[cause.code] ?? cause.message;
+    throw new HostTrouble(
+      `cannot write ${path}: ${why} (${cause.code}); what was written before stays valid; make room or choose another folder with --report`,
+      { cause },
+    );
+  }
+};
+
+const isSystemError = (cause: unknown): cause is Error & { code: string } =>
+  cause instanceof Error && 'code' in cause && typeof cause.code === 'string';

@@ -1,0 +1,58 @@
+import { bounded, boundedLine, cleanLine, cleanText } from './clean.ts';
+import type { CaseRecord, RunMeta } from './record.ts';
+
+/**
+ * The door of the report: whatever comes from suites, hosts and errors is made harmless and held to a size here, before
+ * it is kept, so that no view of it needs to. Sizes are UTF-16 units.
+ */
+
+const LINE_LIMIT = 4096;
+const TEXT_LIMIT = 1024 * 1024;
+const LOG_LINES = 1000;
+const BROKEN_LIMIT = 64;
+
+/** One harmless line. */
+export const keptLine = (text: string): string => boundedLine(cleanLine(boundedLine(text, LINE_LIMIT)), LINE_LIMIT);
+
+/** Harmless text of several lines; too long a one loses its middle, and says so. */
+export const keptText = (text: string, limit: number = TEXT_LIMIT): string =>
+  bounded(cleanText(bounded(text, limit)), limit);
+
+/** A record as it is kept. */
+export const keptRecord = (record: CaseRecord): CaseRecord => ({
+  ...record,
+  id: keptLine(record.id),
+  clause: keptLine(record.clause),
+  area: keptLine(record.area),
+  title: keptLine(record.title),
+  ...(record.reason === undefined ? {} : { reason: keptLine(record.reason) }),
+  broken: record.broken.slice(0, BROKEN_LIMIT).map((broken) => ({
+    clause: keptLine(broken.clause),
+    says: keptLine(broken.says),
+    source: keptLine(broken.source),
+    call: keptLine(broken.call),
+    expected: keptLine(broken.expected),
+    observed: keptLine(broken.observed),
+  })),
+  ...(record.known === undefined
+    ? {}
+    : { known: { id: keptLine(record.known.id), reason: keptLine(record.known.reason) } }),
+  durationMs: Number.isFinite(record.durationMs) ? Math.max(0, record.durationMs) : 0,
+  program: keptText(record.program),
+  observed: keptText(record.observed),
+  ...(record.kernelLog === undefined ? {} : { kernelLog: record.kernelLog.slice(0, LOG_LINES).map(keptLine) }),
+});
+
+/** What is known of a run, as it is kept. */
+export const keptMeta = (meta: RunMeta): RunMeta => ({
+  ...meta,
+  version: keptLine(meta.version),
+  revision: keptLine(meta.revision),
+  kernel: keptLine(meta.kernel),
+  host: {
+    name: keptLine(meta.host.name),
+    description: keptLine(meta.host.description),
+    iommu: keptLine(meta.host.iommu),
+  },
+  arguments: meta.arguments.map(keptLine),
+});

@@ -1,0 +1,80 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { HostTrouble, UsageTrouble } from '../trouble.ts';
+import { makeFolder, openAppender } from './files.ts';
+import { type JournalLine, runOfJournal } from './journal.ts';
+import { pointOf } from './points.ts';
+import type { CaseName, CaseRecord, RunMeta, RunRecord } from './record.ts';
+import { JOURNAL } from './results.ts';
+import { tapHead, tapPoint } from './tap.ts';
+import { writeCase } from './tree.ts';
+
+/**
+ * What is written while a run goes on: results.jsonl, run.tap and each case's folder. No method throws: the first trouble
+ * is kept in `trouble`, and nothing more is written after it (lines are remembered all the same).
+ */
+export interface LiveReport {
+  readonly trouble: HostTrouble | undefined;
+  /** Writes one line and returns when it is on disk. */
+  write(line: JournalLine): void;
+  planned(names: readonly CaseName[]): void;
+  ended(record: CaseRecord): void;
+  /** Ends writing and tells the run as its lines tell it. */
+  close(): RunRecord;
+}
+
+/** Throws UsageTrouble when the folder holds a report already, HostTrouble when it cannot be written. */
+export const openLive = (folder: string, meta: RunMeta): LiveReport => {
+  const journalPath = join(folder, JOURNAL);
+  if (existsSync(journalPath)) {
+    throw new UsageTrouble(
+      `${folder} holds the report of an earlier run: remove it, or name another folder with --report`,
+    );
+  }
+  makeFolder(folder);
+  const journal = openAppender(journalPath);
+  const tap = openAppender(join(folder, 'run.tap'));
+  const lines: JournalLine[] = [];
+  let points = 0;
+  let trouble: HostTrouble | undefined;
+
+  const attempt = (act: () => void): void => {
+    if (trouble !== undefined) return;
+    try {
+      act();
+    } catch (error) {
+      if (!(error instanceof HostTrouble)) throw error;
+      trouble = error;
+    }
+  };
+  const write = (line: JournalLine): void => {
+    lines.push(line);
+    attempt(() => {
+      journal.append(`${JSON.stringify(line)}\n`);
+      journal.sync();
+    });
+  };
+
+  write({ run: meta });
+  if (trouble !== undefined) throw trouble;
+  return {
+    get trouble() {
+      return trouble;
+    },
+    write,
+    planned: (names) => {
+      write({ planned: [...names] });
+      attempt(() => tap.append(tapHead(names.length, meta)));
+    },
+    ended: (record) => {
+      write({ case: record });
+      attempt(() => tap.append(tapPoint(pointOf(record), ++points)));
+      attempt(() => writeCase(folder, record, meta));
+    },
+    close: () => {
+      journal.close();
+      tap.close();
+      return runOfJournal(lines);
+    },
+  };
+};
