@@ -1,0 +1,76 @@
+/** The instruction set, read from wire/ops.def: the same lines that the helper is compiled from. */
+import { readFileSync } from 'node:fs';
+import type { OpName } from './step.ts';
+
+const KINDS = [
+  ...(['actor', 'newactor', 'fd', 'newfd', 'mem', 'newmem'] as const),
+  ...(['num', 'place', 'arg', 'bytes', 'path', 'word'] as const),
+];
+/** What a parameter is; the meaning of each is in ops.def. */
+export type Kind = (typeof KINDS)[number];
+
+export interface Parameter {
+  readonly name: string;
+  readonly kind: Kind;
+}
+
+export interface Operation {
+  readonly name: OpName;
+  /** Parameters that every call has, in their order. */
+  readonly required: readonly Parameter[];
+  /** Parameters that are written NAME=VALUE at the end of the line, or left out. */
+  readonly options: readonly Parameter[];
+  /** What a call reports beside its result: nothing, bytes, or a value as its return value. */
+  readonly observes: '' | 'out' | 'value';
+}
+
+/** The words that a parameter of kind `word` takes, by its name; a parameter that is not listed takes any word. */
+export const WORDS: Readonly<Record<string, readonly string[]>> = {
+  share: ['private', 'shared'],
+  prot: ['none', 'r', 'w', 'rw'],
+  flags: ['rw', 'r', 'w'],
+  capability: ['ipc_lock', 'sys_admin', 'sys_rawio', 'sys_resource', 'dac_override', 'all'],
+  resource: ['memlock', 'nofile', 'as', 'data'],
+};
+
+/** FNV-1a with 64 bits. */
+export const fnv1a64 = (bytes: Uint8Array): bigint => {
+  let hash = 0xcbf29ce484222325n;
+  for (const byte of bytes) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
+  return hash;
+};
+
+/** Reads a table in the form of ops.def. Throws for a line that is not: the file is ours, so that is a defect. */
+export const parseOps = (text: string): ReadonlyMap<string, Operation> => {
+  const withoutComments = text.replace(/\/\*[\s\S]*?\*\//g, '');
+  const operations = new Map<string, Operation>();
+  for (const line of withoutComments.split('\n')) {
+    if (line.trim() === '') continue;
+    const match = /^OP\((\w+),\s*"([^"]*)",\s*"(|out|value)"\)\s*$/.exec(line);
+    if (match === null) throw new Error(`ops.def: not an operation: ${line}`);
+    const [, name = '', parameters = '', observes = ''] = match;
+    const parsed = parameters.split(' ').filter(Boolean).map(parseParameter);
+    operations.set(name, {
+      name: name as OpName,
+      required: parsed.filter(({ optional }) => !optional),
+      options: parsed.filter(({ optional }) => optional),
+      observes: observes as Operation['observes'],
+    });
+  }
+  return operations;
+};
+
+const parseParameter = (text: string): Parameter & { readonly optional: boolean } => {
+  const [, name = '', optional, word] = /^(\w+)(\?)?:(\w+)$/.exec(text) ?? [];
+  const kind = KINDS.find((known) => known === word);
+  if (kind === undefined) throw new Error(`ops.def: not a parameter: ${text}`);
+  return { name, kind, optional: optional !== undefined };
+};
+
+const file = readFileSync(new URL('../wire/ops.def', import.meta.url));
+
+/** The operations by name. */
+export const OPS = parseOps(file.toString('utf8'));
+
+/** What the handshake compares: FNV-1a 64 of ops.def as it lies on disk, 16 hex digits. */
+export const OPS_HASH = fnv1a64(file).toString(16).padStart(16, '0');
