@@ -18,13 +18,13 @@ export const keptLine = (text: string): string => boundedLine(cleanLine(boundedL
 export const keptText = (text: string, limit: number = TEXT_LIMIT): string =>
   bounded(cleanText(bounded(text, limit)), limit);
 
-/** A record as it is kept. */
+/** A record as it is kept: these fields, in this order, and no others. */
 export const keptRecord = (record: CaseRecord): CaseRecord => ({
-  ...record,
   id: keptLine(record.id),
   clause: keptLine(record.clause),
   area: keptLine(record.area),
   title: keptLine(record.title),
+  verdict: record.verdict,
   ...(record.reason === undefined ? {} : { reason: keptLine(record.reason) }),
   broken: record.broken.slice(0, BROKEN_LIMIT).map((broken) => ({
     clause: keptLine(broken.clause),
@@ -45,8 +45,9 @@ export const keptRecord = (record: CaseRecord): CaseRecord => ({
 
 /** What is known of a run, as it is kept. */
 export const keptMeta = (meta: RunMeta): RunMeta => ({
-  ...meta,
+  schema: meta.schema,
   version: keptLine(meta.version),
+  startedAt: keptLine(meta.startedAt),
   revision: keptLine(meta.revision),
   kernel: keptLine(meta.kernel),
   host: {

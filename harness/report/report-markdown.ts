@@ -48,15 +48,20 @@ export function* reportMarkdown(run: RunRecord): Generator<string> {
 }
 
 function* caseSection(run: RunRecord, record: CaseRecord): Generator<string> {
-  yield `\n### ${inline(record.id)}\n\n${inline(record.known?.reason ?? record.reason ?? '')}\n`;
+  yield `\n### ${inline(record.id)}\n\n${record.known === undefined ? code(record.reason ?? '') : inline(record.known.reason)}\n`;
   for (const { clause, says, source, call, expected, observed } of record.broken) {
     yield `\n- ${inline(clause)}: ${inline(says)} (${inline(source)})\n`;
     yield `  - call: ${code(call)}\n  - expected: ${code(expected)}\n  - observed: ${code(observed)}\n`;
   }
   yield `\nRun just this case: ${code(rerunCommand(record.id, run.arguments))}\n`;
   if (endedAs(record) === 'known') return;
-  if (record.program !== '') yield `\n${fenced(record.program)}`;
-  if (record.observed !== '') yield `\n${fenced(record.observed)}`;
+  for (const [heading, text] of [
+    ['Program', record.program],
+    ['Observed', record.observed],
+    ['Kernel log', (record.kernelLog ?? []).join('\n')],
+  ] as const) {
+    if (text !== '') yield `\n${heading}:\n\n${fenced(text)}`;
+  }
 }
 
 function* notRun(run: RunRecord, unsupported: readonly CaseRecord[]): Generator<string> {
@@ -73,13 +78,14 @@ const inline = (text: string): string =>
     .replace(/[\\`*_{}[\]#!|~>$]/g, '\\$&')
     .replaceAll('&', '&amp;')
     .replaceAll('<', '&lt;')
-    .replaceAll('@', '&#64;');
+    .replaceAll('@', '(at)');
 
 /** Fences longer than any run of backticks in the text. */
 const fenceFor = (text: string, atLeast: number): string =>
   '`'.repeat(Math.max(atLeast, ...[...text.matchAll(/`+/g)].map(([run]) => run.length + 1)));
 
 const code = (text: string): string => {
+  if (!text.includes('`')) return `\`${text || ' '}\``;
   const fence = fenceFor(text, 1);
   return `${fence} ${text} ${fence}`;
 };

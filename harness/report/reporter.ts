@@ -25,18 +25,11 @@ export const reporterFor = (sink: RunSink): Mocha.ReporterConstructor =>
     }
   };
 
-/** A hook that failed, and the suite below which nothing runs any more. */
-interface FailedHook {
-  readonly suite: Mocha.Suite | undefined;
-  readonly reason: string;
-}
-
 const watch = (runner: Mocha.Runner, options: Mocha.MochaOptions, sink: RunSink): void => {
   const { EVENT_RUN_BEGIN, EVENT_RUN_END, EVENT_TEST_BEGIN, EVENT_TEST_END, EVENT_TEST_FAIL } = Mocha.Runner.constants;
   const nameFor = createNamer();
   const open = new Map<Mocha.Runnable, CaseName>();
   const errors = new Map<Mocha.Runnable, unknown>();
-  const failedHooks: FailedHook[] = [];
 
   runner.on(EVENT_RUN_BEGIN, () => {
     runner.suite.eachTest((test: Mocha.Test) => {
@@ -56,9 +49,17 @@ const watch = (runner: Mocha.Runner, options: Mocha.MochaOptions, sink: RunSink)
       return;
     }
     // A hook, or a test that fails once more after it was reported: a point of its own, so that neither is lost.
-    if (isHook(runnable)) failedHooks.push({ suite: runnable.parent, reason: `${runnable.title} failed` });
     sink.ended(withoutRecord(nameFor(runnable), error));
+    if (stopsTests(runnable)) leaveOutBelow(runnable.parent, keptLine(`${runnable.title} failed`));
   });
+
+  const leaveOutBelow = (suite: Mocha.Suite | undefined, reason: string): void => {
+    for (const [test, name] of open) {
+      if (suite === undefined || !isBelow(test, suite)) continue;
+      open.delete(test);
+      sink.leftOut(name, reason);
+    }
+  };
 
   const settle = (test: Mocha.Runnable, record: CaseRecord | undefined, pending: boolean): void => {
     const key = original(test);
@@ -72,13 +73,9 @@ const watch = (runner: Mocha.Runner, options: Mocha.MochaOptions, sink: RunSink)
 
   runner.on(EVENT_TEST_END, (test: Mocha.Test) => settle(test, recordOf(test), test.isPending()));
 
+  // A test that failed without coming to its end.
   runner.on(EVENT_RUN_END, () => {
-    for (const test of [...open.keys()]) {
-      const hook = failedHooks.find(({ suite }) => suite !== undefined && isBelow(test, suite));
-      const name = open.get(test);
-      if (errors.has(test)) settle(test, recordOf(test), false);
-      else if (hook !== undefined && name !== undefined) sink.leftOut(name, keptLine(hook.reason));
-    }
+    for (const test of [...errors.keys()]) settle(test, recordOf(test), false);
   });
 };
 
@@ -118,7 +115,9 @@ const detailOf = (error: unknown): string => {
   return `${difference}${error.stack ?? error.message}`;
 };
 
-const isHook = (runnable: Mocha.Runnable): boolean => 'type' in runnable && runnable.type === 'hook';
+/** Whether Mocha runs no more tests below the suite of this hook, now that it failed. */
+const stopsTests = (runnable: Mocha.Runnable): boolean =>
+  'type' in runnable && runnable.type === 'hook' && !runnable.title.startsWith('"after all"');
 
 /** A test that Mocha retries is a copy of the one that was planned. */
 const original = (runnable: Mocha.Runnable): Mocha.Runnable => {

@@ -49,28 +49,36 @@ export const summaryText = (run: RunRecord, options: SummaryOptions): string => 
 const head = (run: RunRecord, tally: Tally): readonly string[] => {
   const row = (label: string, number: number, parts: readonly (readonly [number, string])[]): string => {
     const told = parts.filter(([each]) => each > 0).map(([each, word]) => `${each} ${word}`);
-    const left = `  ${label.padEnd(8)} ${String(number).padStart(5)}`;
-    return wrap(told.join(', '), ' '.repeat(left.length + 2), undefined, `${left}  `).trimEnd();
+    return `  ${label.padEnd(8)} ${String(number).padStart(5)}  ${told.join(', ')}`.trimEnd();
   };
-  const lost = tally['host-lost'] + tally['harness-error'];
+  const trouble = tally['host-lost'] + tally['harness-error'];
+  const notRun = tally.unsupported + tally.notRun;
   return [
     wrap(`vfio-conform ${run.version}: ${run.revision} held against Linux ${run.kernel}`),
     wrap(`on ${run.host.name} (${run.host.description}; IOMMU: ${run.host.iommu}), in ${durationText(run.durationMs)}`),
     '',
     row('judged', judged(tally), [
       [tally.conforms, 'conform'],
-      [tally.known, 'differ as known'],
-      [tally.diverges, 'differ anew'],
+      [tally.known, 'known to differ'],
+      [tally.diverges, 'differ'],
       [tally.damaged, 'damaged'],
     ]),
-    row('trouble', lost, [
-      [tally['host-lost'], 'host lost'],
-      [tally['harness-error'], 'harness error'],
-    ]),
-    row('not run', tally.unsupported + tally.notRun, [
-      [tally.unsupported, 'unsupported here'],
-      [tally.notRun, 'left out'],
-    ]),
+    ...(trouble === 0
+      ? []
+      : [
+          row('trouble', trouble, [
+            [tally['host-lost'], 'host lost'],
+            [tally['harness-error'], 'harness error'],
+          ]),
+        ]),
+    ...(notRun === 0
+      ? []
+      : [
+          row('not run', notRun, [
+            [tally.unsupported, 'unsupported here'],
+            [tally.notRun, 'left out'],
+          ]),
+        ]),
   ];
 };
 
