@@ -24,6 +24,7 @@ export const disagreement = (
     const expected = (byStep.get(step) ?? []).filter((one) => speaksOf(one, iteration));
     if ('unspecified' in answer) {
       if (expected.length > 0) return `the model leaves call ${step} open (${answer.unspecified}): ${printCall(call)}`;
+      answer.commit?.();
       continue;
     }
     for (const expectation of expected) {

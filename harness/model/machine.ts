@@ -1,7 +1,18 @@
 import type { Platform } from '../program/platform.ts';
-import type { Call, Program } from '../program/step.ts';
+import type { Call, OpName, Program } from '../program/step.ts';
 import type { Answer } from './outcome.ts';
+import { Actor } from './world/actor.ts';
 import type { Files } from './world/kernel-file.ts';
+import { Mm } from './world/mm.ts';
+import { DESCRIPTOR_OPERATIONS } from './world/operations/descriptors.ts';
+import { IOCTL_OPERATIONS } from './world/operations/ioctl.ts';
+import { MEMORY_CONTENT_OPERATIONS } from './world/operations/memory-content.ts';
+import { MEMORY_MAPPING_OPERATIONS } from './world/operations/memory-mapping.ts';
+import { PROCESS_OPERATIONS } from './world/operations/processes.ts';
+import { REGISTER_OPERATIONS } from './world/operations/registers.ts';
+import { STATE_OPERATIONS } from './world/operations/state.ts';
+import { unspecified } from './world/replies.ts';
+import type { Operations, World } from './world/world.ts';
 
 /**
  * The model at work on one program: the state of a machine on which only this program runs.
@@ -24,3 +35,32 @@ export interface MachineOptions {
   /** The files that can be opened: VFIO's, and whatever else a revision models. */
   readonly files: Files;
 }
+
+/** The operations of ops.def, each with what it allows. */
+const OPERATIONS: Operations<OpName> = {
+  ...PROCESS_OPERATIONS,
+  ...MEMORY_MAPPING_OPERATIONS,
+  ...MEMORY_CONTENT_OPERATIONS,
+  ...REGISTER_OPERATIONS,
+  ...DESCRIPTOR_OPERATIONS,
+  ...IOCTL_OPERATIONS,
+  ...STATE_OPERATIONS,
+};
+
+/** A machine on which one process, `main`, has just started as root. */
+export const createMachine = ({ platform, lets, files }: MachineOptions): Machine => {
+  const actors = new Map([['main', new Actor('main', new Mm(platform.pageSizeBytes))]]);
+  const world: World = { platform, lets, files, actors };
+  return {
+    answer: (call, iteration) => {
+      const actor = actors.get(call.actor);
+      if (actor === undefined || !actor.alive) return unspecified(`${call.actor} is not there`);
+      return perform(call.op, world, actor, call, iteration);
+    },
+    actorDied: (name) => actors.get(name)?.die(),
+  };
+};
+
+/** Takes the operation by its name; the names of a call and of its operation are the same, which the type checker cannot see. */
+const perform = <K extends OpName>(op: K, world: World, actor: Actor, call: Call, iteration: number): Answer =>
+  OPERATIONS[op](world, actor, call as Extract<Call, { op: K }>, iteration);

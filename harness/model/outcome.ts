@@ -27,6 +27,11 @@ export interface Outcome {
   readonly out?: readonly ByteRule[] | 'anything';
   /** The clause that is broken when a byte changed that no rule covers; the first of `clauses` if absent. */
   readonly untouched?: Clause;
+  /**
+   * Set on an outcome that does not conform but that the model can follow: an observation that fits it breaks this clause,
+   * and judging goes on in the state after it. Never the first of a list.
+   */
+  readonly breaks?: Clause;
   /** Why this outcome is allowed; at least one. An observation that no outcome allows breaks those of the first. */
   readonly clauses: readonly [Clause, ...Clause[]];
   /** Applies the outcome's effect. Called at most once, on one outcome of the list, before the next call. */
@@ -36,5 +41,8 @@ export interface Outcome {
 /** What the model says of one call: the outcomes it allows, the most expected first, or why it cannot say. */
 export type Answer =
   | { readonly allowed: readonly [Outcome, ...Outcome[]] }
-  /** The specification does not define this call; whatever is observed is recorded and not judged. */
-  | { readonly unspecified: string };
+  /**
+   * The specification does not define this call; whatever is observed is recorded and not judged. `commit` is called before
+   * the next call, like an outcome's: it makes the model forget what the call may have changed.
+   */
+  | { readonly unspecified: string; readonly commit?: () => void };

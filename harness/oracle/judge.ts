@@ -94,7 +94,10 @@ const judgeCall = (
     });
   }
   const answer = machine.answer(call, iteration);
-  if ('unspecified' in answer) return false;
+  if ('unspecified' in answer) {
+    answer.commit?.();
+    return false;
+  }
   const before = call.op === 'ioctl' ? initialBytes(call.arg, iteration, program.lets) : undefined;
   const [nearest, gap] = nearestOutcome(answer.allowed, seen, before);
   if (gap.kind !== 'fits') divergences.push({ ...at, ...describe(answer.allowed, nearest, gap, seen) });

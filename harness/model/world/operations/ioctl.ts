@@ -1,0 +1,97 @@
+import type { Call } from '../../../program/step.ts';
+import type { Answer, Outcome } from '../../outcome.ts';
+import type { Actor } from '../actor.ts';
+import { FILES } from '../clauses.ts';
+import type { IoctlCall, KernelFile, UserArgument } from '../kernel-file.ts';
+import { HeldFile } from '../open-file.ts';
+import { fails, unspecified } from '../replies.ts';
+import { type Resolver, userArgument } from '../user-argument.ts';
+import { type Operations, withFile, withPlace } from '../world.ts';
+
+type Ioctl = Extract<Call, { op: 'ioctl' }>;
+
+/** The types of ioctl numbers (bits 8 to 15) that no file answers but those that are made for them: VFIO's and IOMMUFD's. */
+const SPECIAL_TYPES: readonly bigint[] = [0x3bn];
+
+/** The operation that asks a file for what only it can do. */
+export const IOCTL_OPERATIONS: Operations<'ioctl'> = {
+  ioctl: (world, actor, call, iteration) =>
+    withFile(actor, call.fd, ({ file }) =>
+      withNames(actor, call, () => {
+        const { to } = call;
+        if (to !== undefined && actor.descriptors.get(to) !== undefined) return unspecified(`the name ${to} is taken`);
+        const argument = userArgument(call.arg, {
+          space: actor.space,
+          iteration,
+          lets: world.lets,
+          resolver: resolverOf(actor),
+        });
+        const install = (made: KernelFile): void => actor.addDescriptor(new HeldFile(made, 'rw'), to);
+        const answer = ask(file, { caller: actor, request: call.request, argument, install });
+        if ('unspecified' in answer) return to === undefined ? answer : withVagueName(answer, actor, to);
+        if (call.arg.kind === 'inline') return answer;
+        const [first, ...others] = answer.allowed;
+        return { allowed: [inMemory(first, actor, argument), ...others.map((one) => inMemory(one, actor, argument))] };
+      }),
+    ),
+};
+
+const ask = (file: KernelFile, call: IoctlCall): Answer => {
+  if (file.ioctl !== undefined) return file.ioctl(call);
+  const type = (call.request >> 8n) & 0xffn;
+  return SPECIAL_TYPES.includes(type) ? fails('ENOTTY', FILES) : unspecified(`ioctl ${call.request} of a ${file.kind}`);
+};
+
+/** Answers, if everything that the argument names is there. */
+const withNames = (actor: Actor, { arg }: Ioctl, act: () => Answer): Answer => {
+  if (arg.kind === 'place') return withPlace(actor, arg.place, act);
+  if (arg.kind === 'value') return act();
+  // From the last patch to the first, each waits for those before it.
+  let answer = act;
+  for (const patch of [...arg.patches].reverse()) {
+    const next = answer;
+    if (patch.kind === 'pointer') answer = () => withPlace(actor, patch.place, next);
+    if (patch.kind === 'fd') answer = () => withFile(actor, patch.fd, next);
+  }
+  return answer();
+};
+
+/** Looks names up that `withNames` has found to be there. */
+const resolverOf = (actor: Actor): Resolver => ({
+  address: (place) => {
+    if ('literal' in place) return place.literal;
+    const memory = actor.memories.get(place.memory);
+    if (memory === undefined || memory === 'vague') throw new RangeError(`no memory ${place.memory}`);
+    return BigInt.asUintN(64, memory.base + place.offset);
+  },
+  file: (name) => {
+    const file = actor.descriptors.get(name);
+    return file === 'vague' ? undefined : file;
+  },
+});
+
+/** An argument that lies in memory is not shown by the step: what the call copies back goes where the process will read it. */
+const inMemory = (outcome: Outcome, { space }: Actor, argument: UserArgument): Outcome => {
+  const { out, ...rest } = outcome;
+  if (out === undefined || out === 'anything') return rest;
+  return {
+    ...rest,
+    commit: () => {
+      outcome.commit();
+      for (const { at, bytes, clause } of out) {
+        const vaddr = argument.value + BigInt(at);
+        if (typeof bytes === 'number') space.fill(vaddr, BigInt(bytes), undefined, clause);
+        else space.write(vaddr, bytes, clause);
+      }
+    },
+  };
+};
+
+/** A call that is not modelled may have made the descriptor that the step names. */
+const withVagueName = (answer: Extract<Answer, { unspecified: string }>, actor: Actor, name: string): Answer => ({
+  ...answer,
+  commit: () => {
+    answer.commit?.();
+    actor.descriptors.set(name, 'vague');
+  },
+});

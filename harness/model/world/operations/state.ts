@@ -1,0 +1,45 @@
+import type { Answer } from '../../outcome.ts';
+import { DESCRIPTORS, LIMITS, LOCKED_MEMORY, PINNED_MEMORY } from '../clauses.ts';
+import { fails, succeeds, unspecified } from '../replies.ts';
+import type { Operations } from '../world.ts';
+import { openPath } from './descriptors.ts';
+import { isResource } from './processes.ts';
+
+/** How much of a file `cat` shows, in bytes. */
+const CAT_SIZE = 4096;
+
+/** The operations that show what the kernel knows. */
+export const STATE_OPERATIONS: Operations<'status' | 'limits' | 'fds' | 'cat'> = {
+  status: (_world, actor, { field }) => {
+    switch (field) {
+      case 'VmLck':
+        return succeeds(LOCKED_MEMORY, { ret: BigInt(actor.space.lockedPages * (actor.space.pageSize / 1024)) });
+      case 'VmPin':
+        // VFIO type1 charges locked memory only.
+        return succeeds(PINNED_MEMORY);
+      default:
+        return unspecified(`${field} is not modelled`);
+    }
+  },
+
+  limits: (_world, actor, { resource }) => {
+    const soft = isResource(resource) ? actor.limitBytes(resource) : undefined;
+    if (soft === undefined) return unspecified(`the limit of ${resource} is the host's`);
+    return succeeds(LIMITS, { ret: BigInt.asIntN(64, soft) });
+  },
+
+  fds: (_world, actor) =>
+    actor.descriptors.anyVague
+      ? unspecified('some descriptors were not modelled')
+      : succeeds(DESCRIPTORS, { ret: BigInt(actor.descriptors.things.length) }),
+
+  cat: (world, actor, { path }): Answer => {
+    const opened = openPath(world, actor, path, 'r');
+    if ('unspecified' in opened) return opened;
+    if ('refused' in opened) return fails(opened.refused, opened.clauses[0]);
+    const file = opened.opens();
+    const answer = file.pread?.(actor, 0n, CAT_SIZE) ?? unspecified(`${path} cannot be read`);
+    file.release?.();
+    return answer;
+  },
+};

@@ -1,0 +1,83 @@
+import { initialBytes } from '../../program/inline.ts';
+import type { Arg, Patch, Place, Program } from '../../program/step.ts';
+import type { UserArgument } from './kernel-file.ts';
+import type { Mm } from './mm.ts';
+import type { OpenFile } from './process.ts';
+
+/** Bytes that stand outside of what a program gave a call, so that reading or writing too far shows. */
+export const GUARD_BYTE = 0xa5;
+
+/** Guard bytes behind an inline argument that can surely be read and written; what is behind them can not. */
+const GUARD_SIZE = 256;
+
+/** Where the model says that inline arguments lie; nothing else is ever mapped there. */
+const INLINE_ADDRESS = 0x0800_0000_0000n;
+
+/** What an argument's patches name, as it is when the call is made. */
+export interface Resolver {
+  address(place: Place): bigint;
+  file(name: string): OpenFile | undefined;
+}
+
+/** The argument of one call, as the kernel sees it. */
+export const userArgument = (
+  arg: Arg,
+  { space, iteration, lets, resolver }: { space: Mm; iteration: number; lets: Program['lets']; resolver: Resolver },
+): UserArgument => {
+  switch (arg.kind) {
+    case 'value':
+      return memoryArgument(arg.value, space);
+    case 'place':
+      return memoryArgument(resolver.address(arg.place), space);
+    case 'inline':
+      return inlineArgument(
+        patched(initialBytes(arg, iteration, lets), arg.patches, iteration, resolver),
+        arg.patches,
+        resolver,
+      );
+  }
+};
+
+/** An argument that lies in the caller's memory, or where nothing lies. */
+const memoryArgument = (value: bigint, space: Mm): UserArgument => ({
+  value,
+  read: (offset, size) => space.read(value + BigInt(offset), size),
+  writable: (offset, size) => space.reach(value + BigInt(offset), BigInt(size), 'write') === BigInt(size),
+  fileAt: () => undefined,
+});
+
+/** An argument in a buffer of exactly its size, with guard bytes behind it. */
+const inlineArgument = (bytes: Uint8Array, patches: readonly Patch[], resolver: Resolver): UserArgument => {
+  const guarded = new Uint8Array(bytes.length + GUARD_SIZE).fill(GUARD_BYTE);
+  guarded.set(bytes);
+  const within = (offset: number, size: number): boolean => offset >= 0 && offset + size <= guarded.length;
+  return {
+    value: INLINE_ADDRESS,
+    read: (offset, size) => (within(offset, size) ? guarded.slice(offset, offset + size) : undefined),
+    writable: within,
+    fileAt: (offset) => {
+      const patch = patches.find((one) => one.kind === 'fd' && one.at === offset);
+      return patch?.kind === 'fd' ? resolver.file(patch.fd) : undefined;
+    },
+  };
+};
+
+/**
+ * The bytes with their patches: pointers become addresses, and move with a stride that is given for them. Descriptors have
+ * no number in the model; their bytes stay, and `fileAt` tells which file is meant.
+ */
+const patched = (
+  initial: Uint8Array | undefined,
+  patches: readonly Patch[],
+  iteration: number,
+  resolver: Resolver,
+): Uint8Array => {
+  const bytes = Buffer.from(initial ?? []);
+  for (const patch of patches) {
+    if (patch.kind !== 'pointer') continue;
+    const strides = patches.filter((one) => one.kind === 'stride' && one.at === patch.at);
+    const moved = strides.reduce((sum, one) => sum + (one.kind === 'stride' ? one.stride * BigInt(iteration) : 0n), 0n);
+    bytes.writeBigUInt64LE(BigInt.asUintN(64, resolver.address(patch.place) + moved), patch.at);
+  }
+  return bytes;
+};
