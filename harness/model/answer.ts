@@ -1,0 +1,87 @@
+import type { Clause } from '../spec/clause.ts';
+import type { Errno } from '../uapi/errno.ts';
+import type { Field, Objection } from './clauses.ts';
+import type { Provision } from './law.ts';
+import type { Answer, ByteRule, Outcome } from './outcome.ts';
+import type { IoctlCall } from './world/kernel-file.ts';
+
+/**
+ * What a request allows, in the four parts that every call has: arguments, objections stage by stage, effect, reply. The
+ * first stage in which an objection surely holds ends it; objections that hold perhaps leave success beside them.
+ */
+export const answerRequest = <F, S>(provision: Provision<F, S>, file: F, call: IoctlCall): Answer => {
+  const { request, objections } = provision;
+  const situation = request.situation(file, call);
+  const refusals = new Refusals();
+  for (const stage of objections) {
+    for (const one of stage) refusals.weigh(one, situation);
+    if (refusals.certain) return refusals.answer();
+  }
+  const [done, ...others] = successes(provision, situation);
+  return { allowed: [done, ...others, ...refusals.outcomes] };
+};
+
+/** The same for objections that stand on their own, in front of any request; `undefined` when none surely holds. */
+export const refusalOf = <S>(objections: readonly Objection<S>[], situation: S): Answer | undefined => {
+  const refusals = new Refusals();
+  for (const one of objections) refusals.weigh(one, situation);
+  return refusals.certain ? refusals.answer() : undefined;
+};
+
+/** Collects objections that hold, by errno: one outcome for each, with all the clauses that lead to it. */
+class Refusals {
+  certain = false;
+  readonly #byErrno = new Map<Errno, { clauses: [Clause, ...Clause[]]; commit: () => void }>();
+
+  weigh<S>(one: Objection<S>, situation: S): void {
+    const holds = one.when(situation);
+    if (holds === false) return;
+    if (holds === true) this.certain = true;
+    for (const errno of one.errnos) {
+      const known = this.#byErrno.get(errno);
+      if (known !== undefined) known.clauses.push(one);
+      else this.#byErrno.set(errno, { clauses: [one], commit: () => one.leaves?.(situation) });
+    }
+  }
+
+  get outcomes(): readonly Outcome[] {
+    return [...this.#byErrno].map(([errno, { clauses, commit }]) => ({
+      ret: { exactly: -1n },
+      errno,
+      clauses,
+      commit,
+    }));
+  }
+
+  answer(): Answer {
+    const [first, ...others] = this.outcomes;
+    if (first === undefined) throw new RangeError('nothing refuses this call');
+    return { allowed: [first, ...others] };
+  }
+}
+
+const successes = <F, S>(provision: Provision<F, S>, situation: S): [Outcome, ...Outcome[]] => {
+  const deviations = provision.request.deviations?.(situation) ?? [];
+  return [
+    success(provision, situation),
+    ...deviations.map((deviation) => ({ ...success(provision, deviation.situation), breaks: deviation.breaks })),
+  ];
+};
+
+const success = <F, S>({ request, fields }: Provision<F, S>, situation: S): Outcome => ({
+  ret: request.returns?.(situation) ?? { exactly: 0n },
+  errno: 0,
+  out: [...byteRules(fields, situation), ...(request.reply?.(situation) ?? [])],
+  ...(request.untouched === undefined ? {} : { untouched: request.untouched }),
+  clauses: [request],
+  commit: () => request.effect?.(situation),
+});
+
+const byteRules = <S>(fields: readonly Field<S>[], situation: S): readonly ByteRule[] => {
+  const rules: ByteRule[] = [];
+  for (const one of fields) {
+    const bytes = one.bytes(situation);
+    if (bytes !== undefined) rules.push({ at: one.at(situation), bytes, clause: one });
+  }
+  return rules;
+};

@@ -1,0 +1,95 @@
+import type { Clause, ClauseId } from '../spec/clause.ts';
+import type { Errno } from '../uapi/errno.ts';
+import type { ByteRule, RetRule } from './outcome.ts';
+import type { IoctlCall } from './world/kernel-file.ts';
+
+/*
+ * The kinds of clause. Each carries the pure function that states its rule, and says itself where it holds, so that a
+ * revision changes behaviour by stating a clause anew and adds behaviour by stating one more.
+ */
+
+/** A rule that a room of the model looks up where it needs it; `rule` is the rule. */
+export interface Rule<F> extends Clause {
+  readonly kind: 'rule';
+  readonly rule: F;
+}
+
+/** Whether an objection holds; `perhaps`: the sources leave it open, or it depends on what the model cannot know. */
+export type Holds = boolean | 'perhaps';
+
+/**
+ * What refuses a call. Objections of one stage are equals: which of them answers first is not promised. A stage is only
+ * reached when no objection of an earlier stage holds.
+ */
+export interface Objection<S> extends Clause {
+  readonly kind: 'objection';
+  /** The call that it refuses, and the stage (one of the call's) in which it does. */
+  readonly to: ClauseId;
+  readonly stage: string;
+  /** Any of these. */
+  readonly errnos: readonly [Errno, ...Errno[]];
+  readonly when: (situation: S) => Holds;
+  /** What the refused call leaves behind, where that is not nothing; part of the commit. */
+  readonly leaves?: (situation: S) => void;
+}
+
+/** Bytes that a successful call writes into its argument. */
+export interface Field<S> extends Clause {
+  readonly kind: 'field';
+  /** The call whose reply it is part of. */
+  readonly of: ClauseId;
+  /** Offset in the argument, in bytes. */
+  readonly at: (situation: S) => number;
+  /** The bytes; a number of bytes that may be anything; or `undefined` when nothing is written. */
+  readonly bytes: (situation: S) => Uint8Array | number | undefined;
+}
+
+/** The files that take calls. `iommu`: the container's file, once an IOMMU is set. */
+export type Receiver = 'container' | 'iommu' | 'group' | 'device';
+
+/**
+ * One request, in four parts that always stand in the same order: arguments, objections, effect, reply. Its objections
+ * and the fields of its reply are clauses of their own, which name it.
+ */
+export interface Request<F, S> extends Clause {
+  readonly kind: 'request';
+  readonly on: Receiver;
+  /** The ioctl's number. */
+  readonly request: bigint;
+  /**
+   * Arguments: what the call is about, as it was found; without effect. What cannot be read is zero, and the situation says
+   * so: the first stage refuses it before anything else looks.
+   */
+  readonly situation: (file: F, call: IoctlCall) => S;
+  /** The stages of objections, in order. */
+  readonly stages: readonly string[];
+  /** Effect: moves the state on; part of the commit. */
+  readonly effect?: (situation: S) => void;
+  /** Reply: the return value; 0 unless it says otherwise. */
+  readonly returns?: (situation: S) => RetRule;
+  /** Reply: bytes that are no field of their own; each says its clause. */
+  readonly reply?: (situation: S) => readonly ByteRule[];
+  /** The clause that is broken when bytes change that no field covers; by default the call's own. */
+  readonly untouched?: Clause;
+  /** Deviations that do not end the judging: how the call would answer in each, and the clause that it breaks. */
+  readonly deviations?: (situation: S) => readonly { readonly situation: S; readonly breaks: Clause }[];
+}
+
+type Stated<C extends Clause> = Omit<C, 'kind'>;
+
+export const rule = <F>(stated: Stated<Rule<F>>): Rule<F> => ({ kind: 'rule', ...stated });
+
+/** An objection to a request; the request gives the type of what it looks at. */
+export const objection = <F, S>(to: Request<F, S>, stated: Omit<Objection<S>, 'kind' | 'to'>): Objection<S> => ({
+  kind: 'objection',
+  to: to.id,
+  ...stated,
+});
+
+export const field = <F, S>(of: Request<F, S>, stated: Omit<Field<S>, 'kind' | 'of'>): Field<S> => ({
+  kind: 'field',
+  of: of.id,
+  ...stated,
+});
+
+export const request = <F, S>(stated: Stated<Request<F, S>>): Request<F, S> => ({ kind: 'request', ...stated });

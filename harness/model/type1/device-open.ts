@@ -1,0 +1,117 @@
+import { VFIO_GROUP_GET_DEVICE_FD } from '../../uapi/vfio.ts';
+import { objection, request, rule } from '../clauses.ts';
+import type { IoctlCall } from '../world/kernel-file.ts';
+import { deviceFile } from './device-file.ts';
+import type { GroupFile } from './files.ts';
+import type { Device } from './state.ts';
+
+const HEADER = 'include/uapi/linux/vfio.h: VFIO_GROUP_GET_DEVICE_FD';
+const SOURCE = 'vfio_group_ioctl_get_device_fd(), drivers/vfio/vfio_main.c';
+
+/** What is said of the name that an argument points at. */
+type Name = { readonly text: string } | 'unreadable' | 'endless';
+
+interface GetDeviceCall extends GroupFile {
+  readonly name: Name;
+  readonly device: Device | undefined;
+  readonly install: (device: Device) => void;
+}
+
+/** strndup_user: at most a page of text, its NUL included. */
+const readName = ({ argument }: IoctlCall, most: number): Name => {
+  const bytes: number[] = [];
+  for (let at = 0; at < most; at++) {
+    const [byte] = argument.read(at, 1) ?? [];
+    if (byte === undefined) return 'unreadable';
+    if (byte === 0) return { text: String.fromCharCode(...bytes) };
+    bytes.push(byte);
+  }
+  return 'endless';
+};
+
+/** Opens a device: what the first opening does to it. */
+const FIRST_OPEN = rule<(device: Device) => void>({
+  id: 'device/opens-quiet',
+  level: 'must',
+  says: 'A device that is opened first is no bus master: it does no DMA before its user enables that in its command register.',
+  source: 'vfio_pci_core_enable(), drivers/vfio/pci/vfio_pci_core.c: pci_clear_master()',
+  rule: ({ edu }) => {
+    if (edu !== undefined) edu.busMaster = false;
+  },
+});
+
+export const GET_DEVICE = request<GroupFile, GetDeviceCall>({
+  id: 'group/get-device',
+  level: 'must',
+  says: 'GET_DEVICE_FD returns a new descriptor for the device of the group that the string names, as often as it is asked.',
+  source: HEADER,
+  on: 'group',
+  request: VFIO_GROUP_GET_DEVICE_FD,
+  situation: (file, call) => {
+    const name = readName(call, file.vfio.platform.pageSizeBytes);
+    const text = typeof name === 'string' ? undefined : name.text;
+    return {
+      ...file,
+      name,
+      device: file.group.devices.find(({ platform }) => platform.address === text),
+      install: (device) => call.install(deviceFile({ vfio: file.vfio, group: file.group, device })),
+    };
+  },
+  stages: ['read', 'arguments'],
+  effect: ({ vfio, device, install }) => {
+    if (device === undefined) return;
+    if (device.opened === 0) vfio.law.of(FIRST_OPEN).rule(device);
+    device.opened++;
+    install(device);
+  },
+  returns: () => ({ atLeast: 0n }),
+});
+
+const NAME_UNREADABLE = objection(GET_DEVICE, {
+  id: 'group/unreadable-device-name',
+  level: 'must',
+  says: 'A device name that cannot be read up to its end is refused with EFAULT.',
+  source: `${SOURCE}: strndup_user()`,
+  stage: 'read',
+  errnos: ['EFAULT'],
+  when: ({ name }) => name === 'unreadable',
+});
+
+const NAME_ENDLESS = objection(GET_DEVICE, {
+  id: 'group/endless-device-name',
+  level: 'must',
+  says: 'A device name of a page or more is refused with EINVAL.',
+  source: `${SOURCE}: strndup_user()`,
+  stage: 'read',
+  errnos: ['EINVAL'],
+  when: ({ name }) => name === 'endless',
+});
+
+const UNKNOWN_DEVICE = objection(GET_DEVICE, {
+  id: 'group/unknown-device',
+  level: 'must',
+  says: 'A name that no device of the group has, be it that of a device of another group, is refused with ENODEV.',
+  source: `${HEADER}: The string should match a device listed in the devices subdirectory; vfio_device_get_from_name(), drivers/vfio/vfio_main.c`,
+  stage: 'arguments',
+  errnos: ['ENODEV'],
+  when: ({ device }) => device === undefined,
+});
+
+const WITHOUT_IOMMU = objection(GET_DEVICE, {
+  id: 'group/device-without-iommu',
+  level: 'must',
+  says: 'GET_DEVICE_FD before the group is in a container that has an IOMMU is refused with EINVAL.',
+  source: `${HEADER}: Availability: When attached to container; vfio_device_assign_container(), drivers/vfio/container.c`,
+  stage: 'arguments',
+  errnos: ['EINVAL'],
+  when: ({ group }) => group.container?.iommu === undefined,
+});
+
+export const DEVICE_OPENING_CLAUSES = [
+  GET_DEVICE,
+  FIRST_OPEN,
+  NAME_UNREADABLE,
+  NAME_ENDLESS,
+  UNKNOWN_DEVICE,
+  WITHOUT_IOMMU,
+];

@@ -1,0 +1,99 @@
+import type { IovaRange, Platform, PlatformDevice, PlatformGroup } from '../../program/platform.ts';
+import type { Law } from '../law.ts';
+import type { AddressSpace, Run } from '../world/address-space.ts';
+import type { EduDevice } from '../world/edu.ts';
+import { IntervalMap } from '../world/interval-map.ts';
+import type { Process } from '../world/process.ts';
+
+/** VFIO on one machine: what all containers and groups share. */
+export interface Vfio {
+  readonly law: Law;
+  readonly platform: Platform;
+  readonly groups: readonly Group[];
+  /** Module parameter dma_entry_limit as it is now; containers take it over when their IOMMU is set. */
+  dmaEntryLimit: number;
+}
+
+/** An IOMMU group that may be used. */
+export interface Group {
+  readonly platform: PlatformGroup;
+  readonly devices: readonly Device[];
+  container: Container | undefined;
+  /** The group's file is open, or a device's file keeps it so. */
+  opened: boolean;
+  /** The descriptors of the group's own file are closed; only devices keep it. */
+  closed: boolean;
+}
+
+/** A device of a group. */
+export interface Device {
+  readonly platform: PlatformDevice;
+  /** The device itself, where the model knows how it works. */
+  readonly edu: EduDevice | undefined;
+  /** How many of its files are open. */
+  opened: number;
+}
+
+/** What opening /dev/vfio/vfio makes. */
+export interface Container {
+  /** In the order in which they came. */
+  readonly groups: Group[];
+  iommu: Iommu | undefined;
+}
+
+/** The type1 IOMMU of a container, from SET_IOMMU until its last group leaves. */
+export interface Iommu {
+  /** Type1 v2 refuses to split mappings, and tracks dirty pages. */
+  readonly v2: boolean;
+  readonly mappings: IntervalMap<Mapping>;
+  /** Mappings that may still be made. */
+  available: number;
+  /** Dirty pages are being logged. */
+  tracking: boolean;
+  /** How many mappings have no valid vaddr. */
+  invalidated: number;
+  /** What may be mapped, ascending. */
+  ranges: readonly IovaRange[];
+}
+
+/** A mapping: `start` and `end` (the first byte behind it) are IOVAs. */
+export interface Mapping {
+  readonly start: bigint;
+  readonly end: bigint;
+  vaddr: bigint;
+  vaddrValid: boolean;
+  /** What the device may do. */
+  readonly read: boolean;
+  readonly write: boolean;
+  /** The pages that were pinned when it was made; nothing changes them but its end. */
+  readonly runs: readonly Run[];
+  /** Who is charged, and how many pages. */
+  owner: Owner;
+  readonly charged: number;
+}
+
+/** A process and the address space it had: after exec the process has another one. */
+export interface Owner {
+  readonly process: Process;
+  readonly space: AddressSpace;
+}
+
+/** An IOMMU as SET_IOMMU makes it. */
+export const newIommu = (v2: boolean, available: number, ranges: readonly IovaRange[]): Iommu => ({
+  v2,
+  mappings: new IntervalMap<Mapping>(),
+  available,
+  tracking: false,
+  invalidated: 0,
+  ranges,
+});
+
+/** The size of the smallest page of the IOMMU that is not smaller than the processor's, in bytes: what everything is measured in. */
+export const smallestPage = ({ iommu, pageSizeBytes }: Platform): bigint => {
+  const sizes = supportedPageSizes(iommu.pageSizes, BigInt(pageSizeBytes));
+  return sizes & -sizes;
+};
+
+/** Page sizes as the container reports them: sizes below the processor's page are hidden behind it. */
+export const supportedPageSizes = (sizes: bigint, pageSize: bigint): bigint =>
+  (sizes & (pageSize - 1n)) === 0n ? sizes : (sizes & ~(pageSize - 1n)) | pageSize;

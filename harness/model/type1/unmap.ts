@@ -1,0 +1,342 @@
+import { offsetOf, sizeOf } from '../../uapi/struct.ts';
+import {
+  VFIO_DMA_UNMAP_FLAG_ALL,
+  VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
+  VFIO_DMA_UNMAP_FLAG_VADDR,
+  VFIO_IOMMU_UNMAP_DMA,
+  vfioBitmap,
+  vfioIommuType1DmaUnmap,
+} from '../../uapi/vfio.ts';
+import { field, objection, request, rule } from '../clauses.ts';
+import type { Law } from '../law.ts';
+import type { IoctlCall } from '../world/kernel-file.ts';
+import type { Process } from '../world/process.ts';
+import { type Found, readStruct } from './argument.ts';
+import { u64Bytes } from './bytes.ts';
+import {
+  type Delivery,
+  deliver,
+  deliverable,
+  deliverUntilFault,
+  MAX_BITMAP_BYTES,
+  outsideUserSpace,
+  tooSmall,
+} from './dirty-pages.ts';
+import type { IommuFile } from './files.ts';
+import { ALL_SELECTS, bisects, endMapping, SELECTION_CLAUSES, V1_SELECTS, V2_SELECTS } from './mappings.ts';
+import { type Iommu, type Mapping, smallestPage } from './state.ts';
+import { INVALIDATES_VADDR } from './vaddr-update.ts';
+
+const HEADER = 'include/uapi/linux/vfio.h: VFIO_IOMMU_UNMAP_DMA';
+const UNMAP = 'vfio_iommu_type1_unmap_dma(), drivers/vfio/vfio_iommu_type1.c';
+const DO_UNMAP = 'vfio_dma_do_unmap(), drivers/vfio/vfio_iommu_type1.c';
+const TWO_TO_THE_64 = 1n << 64n;
+
+/** Sizes of the argument in bytes: without and with a bitmap. */
+const SIZE = sizeOf(vfioIommuType1DmaUnmap);
+const SIZE_WITH_BITMAP = SIZE + sizeOf(vfioBitmap);
+const KNOWN_FLAGS = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP | VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR;
+
+/** What an UNMAP_DMA is about. Addresses and sizes in bytes. */
+export interface UnmapCall extends Found<typeof vfioIommuType1DmaUnmap.fields> {
+  readonly law: Law;
+  readonly iommu: Iommu;
+  readonly caller: Process;
+  /** The smallest page of the IOMMU. */
+  readonly unit: bigint;
+  readonly all: boolean;
+  /** It takes vaddrs away instead of unmapping. */
+  readonly invalidates: boolean;
+  /** Where dirty pages are to be reported, if they are asked for and argsz has room for it. */
+  readonly bitmap: Found<typeof vfioBitmap.fields> | undefined;
+  /** The argument can be written. */
+  readonly writable: boolean;
+  /** The mappings it is about, ascending; looked up when first asked for. */
+  readonly selected: () => readonly Mapping[];
+}
+
+const situation = ({ vfio, iommu }: IommuFile, { caller, argument }: IoctlCall): UnmapCall => {
+  const { law } = vfio;
+  const found = readStruct(argument, vfioIommuType1DmaUnmap);
+  const { flags, iova, size } = found;
+  const all = (flags & VFIO_DMA_UNMAP_FLAG_ALL) !== 0;
+  const wantsBitmap = (flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0 && found.argsz >= SIZE_WITH_BITMAP;
+  let selected: readonly Mapping[] | undefined;
+  return {
+    ...found,
+    law,
+    iommu,
+    caller,
+    unit: smallestPage(vfio.platform),
+    all,
+    invalidates: (flags & VFIO_DMA_UNMAP_FLAG_VADDR) !== 0,
+    bitmap: wantsBitmap ? readStruct(argument, vfioBitmap, { offset: SIZE }) : undefined,
+    writable: argument.writable(0, SIZE),
+    selected: () => {
+      selected ??= all
+        ? law.of(ALL_SELECTS).rule(iommu)
+        : law.of(iommu.v2 ? V2_SELECTS : V1_SELECTS).rule(iommu, iova, law.of(RANGE_END).rule(iova, size));
+      return selected;
+    },
+  };
+};
+
+/** The first IOVA behind a range, which may be 2^64. */
+const RANGE_END = rule<(iova: bigint, size: bigint) => bigint>({
+  id: 'unmap/up-to-the-top',
+  level: 'must',
+  says: 'A range that ends exactly at 2^64 does not wrap: it is about the mappings in it like any other.',
+  source: `${DO_UNMAP}: iova + size - 1 < iova is what is refused, and success with a size of zero only means that nothing was mapped there`,
+  rule: (iova, size) => iova + size,
+});
+
+const deliveryOf = ({ law, caller, bitmap, iova, unit }: UnmapCall): Delivery | undefined =>
+  bitmap === undefined ? undefined : { law, space: caller.space, data: bitmap.data, base: iova, unit };
+
+const carryOut = (call: UnmapCall): void => {
+  const { law, iommu } = call;
+  const mappings = call.selected();
+  if (call.invalidates) {
+    law.of(INVALIDATES_VADDR).rule(iommu, mappings);
+    return;
+  }
+  const delivery = deliveryOf(call);
+  if (delivery !== undefined) deliver(delivery, mappings);
+  for (const mapping of mappings) endMapping(law, iommu, mapping);
+};
+
+export const UNMAP_DMA = request<IommuFile, UnmapCall>({
+  id: 'unmap/unmaps',
+  level: 'must',
+  says: 'UNMAP_DMA ends the mappings in its range: devices reach them no more, and 0 is returned.',
+  source: HEADER,
+  on: 'iommu',
+  request: VFIO_IOMMU_UNMAP_DMA,
+  situation,
+  stages: ['read', 'arguments', 'range', 'mappings', 'bitmap', 'reply'],
+  effect: carryOut,
+});
+
+const RETURNED_SIZE = field(UNMAP_DMA, {
+  id: 'unmap/returned-size',
+  level: 'must',
+  says: 'The size field returns how many bytes were unmapped (or invalidated): the sum of the whole mappings, 0 if there were none; nothing else of the argument changes, and nothing at all when the call fails.',
+  source: `${HEADER}: The actual unmapped size is returned in the size field`,
+  at: () => offsetOf(vfioIommuType1DmaUnmap, 'size'),
+  bytes: (call) => u64Bytes(call.selected().reduce((sum, { start, end }) => sum + (end - start), 0n)),
+});
+
+const UNREADABLE = objection(UNMAP_DMA, {
+  id: 'unmap/unreadable-argument',
+  level: 'must',
+  says: 'An argument that cannot be read is refused with EFAULT.',
+  source: UNMAP,
+  stage: 'read',
+  errnos: ['EFAULT'],
+  when: ({ readable }) => !readable,
+});
+
+const ARGSZ = objection(UNMAP_DMA, {
+  id: 'unmap/argsz',
+  level: 'must',
+  says: 'An argsz below 24 is refused with EINVAL; a larger one is accepted.',
+  source: `include/uapi/linux/vfio.h: argsz; ${UNMAP}`,
+  stage: 'arguments',
+  errnos: ['EINVAL'],
+  when: ({ argsz }) => argsz < SIZE,
+});
+
+const UNKNOWN_FLAGS = objection(UNMAP_DMA, {
+  id: 'unmap/unknown-flags',
+  level: 'must',
+  says: 'Flags other than GET_DIRTY_BITMAP, ALL and VADDR are refused with EINVAL.',
+  source: `${HEADER}; ${UNMAP}`,
+  stage: 'arguments',
+  errnos: ['EINVAL'],
+  when: ({ flags }) => (flags & ~KNOWN_FLAGS) !== 0,
+});
+
+const EXCLUSIVE_FLAGS = objection(UNMAP_DMA, {
+  id: 'unmap/exclusive-flags',
+  level: 'must',
+  says: 'GET_DIRTY_BITMAP together with ALL or VADDR is refused with EINVAL; ALL and VADDR may be combined.',
+  source: `${HEADER}: This cannot be combined with the get-dirty-bitmap flag`,
+  stage: 'arguments',
+  errnos: ['EINVAL'],
+  when: ({ flags, all, invalidates }) => (flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0 && (all || invalidates),
+});
+
+const BITMAP_ARGSZ = objection(UNMAP_DMA, {
+  id: 'unmap/bitmap-argsz',
+  level: 'must',
+  says: 'GET_DIRTY_BITMAP with an argsz below 48, which has no room for the vfio_bitmap, is refused with EINVAL.',
+  source: `${HEADER}: the user must provide a struct vfio_bitmap in data[]; ${UNMAP}`,
+  stage: 'arguments',
+  errnos: ['EINVAL'],
+  when: ({ flags, argsz }) => (flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0 && argsz < SIZE_WITH_BITMAP,
+});
+
+const ALL_WITH_RANGE = objection(UNMAP_DMA, {
+  id: 'unmap/all-with-range',
+  level: 'must',
+  says: 'ALL with an iova or a size other than 0 is refused with EINVAL.',
+  source: `${HEADER}: iova and size must be 0`,
+  stage: 'range',
+  errnos: ['EINVAL'],
+  when: ({ all, iova, size }) => all && (iova !== 0n || size !== 0n),
+});
+
+const ZERO_SIZE = objection(UNMAP_DMA, {
+  id: 'unmap/zero-size',
+  level: 'must',
+  says: 'A size of 0 without ALL is refused with EINVAL.',
+  source: DO_UNMAP,
+  stage: 'range',
+  errnos: ['EINVAL'],
+  when: ({ all, size }) => !all && size === 0n,
+});
+
+const UNALIGNED = objection(UNMAP_DMA, {
+  id: 'unmap/unaligned',
+  level: 'must',
+  says: 'An iova or size that is no multiple of the smallest page size reported is refused with EINVAL.',
+  source: DO_UNMAP,
+  stage: 'range',
+  errnos: ['EINVAL'],
+  when: ({ iova, size, unit }) => ((iova | size) & (unit - 1n)) !== 0n,
+});
+
+const WRAPS = objection(UNMAP_DMA, {
+  id: 'unmap/wraps',
+  level: 'must',
+  says: 'A range that goes beyond 2^64 is refused with EINVAL.',
+  source: DO_UNMAP,
+  stage: 'range',
+  errnos: ['EINVAL'],
+  when: ({ law, iova, size }) => law.of(RANGE_END).rule(iova, size) > TWO_TO_THE_64,
+});
+
+const BITMAP_UNREADABLE = objection(UNMAP_DMA, {
+  id: 'unmap/unreadable-bitmap-argument',
+  level: 'must',
+  says: 'A vfio_bitmap that cannot be read is refused with EFAULT.',
+  source: UNMAP,
+  stage: 'range',
+  errnos: ['EFAULT'],
+  when: ({ bitmap }) => bitmap?.readable === false,
+});
+
+const NOT_TRACKING = objection(UNMAP_DMA, {
+  id: 'unmap/bitmap-while-not-tracking',
+  level: 'must',
+  says: 'GET_DIRTY_BITMAP while dirty pages are not logged (on v1: ever) is refused with EINVAL.',
+  source: DO_UNMAP,
+  stage: 'range',
+  errnos: ['EINVAL'],
+  when: ({ bitmap, iommu }) => bitmap?.readable === true && !iommu.tracking,
+});
+
+const BITMAP_PAGE_SIZE = objection(UNMAP_DMA, {
+  id: 'unmap/bitmap-page-size',
+  level: 'must',
+  says: 'A bitmap for pages other than the smallest supported is refused with EINVAL.',
+  source: DO_UNMAP,
+  stage: 'range',
+  errnos: ['EINVAL'],
+  when: ({ bitmap, unit }) => bitmap?.readable === true && bitmap.pgsize !== unit,
+});
+
+const BITMAP_TOO_SMALL = objection(UNMAP_DMA, {
+  id: 'unmap/bitmap-too-small',
+  level: 'must',
+  says: 'A bitmap without a bit for each page of the range, in whole words of 64 bits, is refused with EINVAL.',
+  source: 'verify_bitmap_size(), drivers/vfio/vfio_iommu_type1.c',
+  stage: 'range',
+  errnos: ['EINVAL'],
+  when: ({ bitmap, size, unit }) => bitmap?.readable === true && tooSmall(bitmap.size, size, unit),
+});
+
+const BITMAP_TOO_LARGE = objection(UNMAP_DMA, {
+  id: 'unmap/bitmap-too-large',
+  level: 'must',
+  says: 'A bitmap of more than max_dirty_bitmap_size bytes is refused with EINVAL.',
+  source: 'include/uapi/linux/vfio.h: migration capability; verify_bitmap_size(), drivers/vfio/vfio_iommu_type1.c',
+  stage: 'range',
+  errnos: ['EINVAL'],
+  when: ({ bitmap }) => bitmap?.readable === true && bitmap.size > MAX_BITMAP_BYTES,
+});
+
+const BITMAP_ADDRESS = objection(UNMAP_DMA, {
+  id: 'unmap/bitmap-address',
+  level: 'must',
+  says: 'A bitmap beyond the end of user memory is refused with EINVAL (EFAULT is as good).',
+  source: `${UNMAP}: access_ok()`,
+  stage: 'range',
+  errnos: ['EINVAL', 'EFAULT'],
+  when: ({ bitmap }) => bitmap?.readable === true && outsideUserSpace(bitmap.data, bitmap.size),
+});
+
+const BISECTS = objection(UNMAP_DMA, {
+  id: 'unmap/v2-bisects',
+  level: 'must',
+  says: 'On v2 a range that begins or ends within a mapping is refused with EINVAL, and nothing is unmapped.',
+  source: `${DO_UNMAP}: there must not be any previous mappings bisected by the range`,
+  stage: 'mappings',
+  errnos: ['EINVAL'],
+  when: ({ law, iommu, all, iova, size }) =>
+    iommu.v2 && !all && bisects(iommu, iova, law.of(RANGE_END).rule(iova, size)),
+});
+
+const BITMAP_UNWRITABLE = objection(UNMAP_DMA, {
+  id: 'unmap/unwritable-bitmap',
+  level: 'must',
+  says: 'When the dirty pages of a mapping cannot be reported the call fails with EFAULT, and that mapping and those behind it stay mapped.',
+  source: `update_user_bitmap(), ${DO_UNMAP}`,
+  stage: 'bitmap',
+  errnos: ['EFAULT'],
+  when: (call) => {
+    const delivery = deliveryOf(call);
+    return delivery !== undefined && !deliverable(delivery, call.selected());
+  },
+  leaves: (call) => {
+    const delivery = deliveryOf(call);
+    const reported = delivery === undefined ? [] : deliverUntilFault(delivery, call.selected());
+    for (const mapping of reported) endMapping(call.law, call.iommu, mapping);
+  },
+});
+
+const UNWRITABLE = objection(UNMAP_DMA, {
+  id: 'unmap/unwritable-argument',
+  level: 'must',
+  says: 'When the size cannot be returned the call fails with EFAULT; what it was to unmap is unmapped all the same.',
+  source: UNMAP,
+  stage: 'reply',
+  errnos: ['EFAULT'],
+  when: ({ writable }) => !writable,
+  leaves: carryOut,
+});
+
+export const UNMAP_CLAUSES = [
+  UNMAP_DMA,
+  RETURNED_SIZE,
+  ...SELECTION_CLAUSES,
+  RANGE_END,
+  UNREADABLE,
+  ARGSZ,
+  UNKNOWN_FLAGS,
+  EXCLUSIVE_FLAGS,
+  ALL_WITH_RANGE,
+  ZERO_SIZE,
+  UNALIGNED,
+  WRAPS,
+  BISECTS,
+  BITMAP_ARGSZ,
+  BITMAP_UNREADABLE,
+  NOT_TRACKING,
+  BITMAP_PAGE_SIZE,
+  BITMAP_TOO_SMALL,
+  BITMAP_TOO_LARGE,
+  BITMAP_ADDRESS,
+  BITMAP_UNWRITABLE,
+  UNWRITABLE,
+];

@@ -1,0 +1,14 @@
+import type { Revision } from '../spec/revision.ts';
+import { UsageTrouble } from '../trouble.ts';
+import { LINUX_6_1 } from './linux-6.1.ts';
+
+/** Every revision that can be named, bases before what is built on them. */
+export const REVISIONS: readonly Revision[] = [LINUX_6_1];
+
+/** The revision of that name. Throws UsageTrouble when there is none. */
+export const revisionNamed = (id: string): Revision => {
+  const revision = REVISIONS.find((one) => one.id === id);
+  if (revision !== undefined) return revision;
+  const names = REVISIONS.map((one) => one.id).join(', ');
+  throw new UsageTrouble(`there is no revision ${id}; there are: ${names}`);
+};

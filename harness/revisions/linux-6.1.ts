@@ -1,0 +1,39 @@
+import { ACCOUNTING_CLAUSES } from '../model/type1/accounting.ts';
+import { CONTAINER_CLAUSES } from '../model/type1/container.ts';
+import { DEVICE_CLAUSES } from '../model/type1/device.ts';
+import { DEVICE_ACCESS_CLAUSES } from '../model/type1/device-access.ts';
+import { DEVICE_FILE_CLAUSES } from '../model/type1/device-file.ts';
+import { DEVICE_OPENING_CLAUSES } from '../model/type1/device-open.ts';
+import { DIRTY_CLAUSES } from '../model/type1/dirty.ts';
+import { GROUP_CLAUSES } from '../model/type1/group.ts';
+import { INFO_CLAUSES } from '../model/type1/info.ts';
+import { IOVA_CLAUSES } from '../model/type1/iova-ranges.ts';
+import { LIMIT_CLAUSES } from '../model/type1/limits.ts';
+import { MAP_CLAUSES } from '../model/type1/map.ts';
+import { MEMBERSHIP_CLAUSES } from '../model/type1/membership.ts';
+import { UNMAP_CLAUSES } from '../model/type1/unmap.ts';
+import { VADDR_CLAUSES } from '../model/type1/vaddr.ts';
+import { byId, type Revision } from '../spec/revision.ts';
+
+/** VFIO as Linux 6.1 documents it: the root of the tree of revisions. */
+export const LINUX_6_1: Revision = {
+  id: 'linux-6.1',
+  summary: 'VFIO containers, groups and the type1 IOMMU as of Linux 6.1',
+  clauses: byId(
+    ...CONTAINER_CLAUSES,
+    ...GROUP_CLAUSES,
+    ...DEVICE_OPENING_CLAUSES,
+    ...MEMBERSHIP_CLAUSES,
+    ...MAP_CLAUSES,
+    ...IOVA_CLAUSES,
+    ...LIMIT_CLAUSES,
+    ...UNMAP_CLAUSES,
+    ...DIRTY_CLAUSES,
+    ...VADDR_CLAUSES,
+    ...INFO_CLAUSES,
+    ...ACCOUNTING_CLAUSES,
+    ...DEVICE_CLAUSES,
+    ...DEVICE_FILE_CLAUSES,
+    ...DEVICE_ACCESS_CLAUSES,
+  ),
+};

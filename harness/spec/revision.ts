@@ -1,0 +1,40 @@
+import type { Clause, ClauseId } from './clause.ts';
+
+/**
+ * A named state of the interface: a kernel, or a patch as it was posted. It lists only what differs from its base, so
+ * that "what changed" is one file. Rivals may share a base.
+ */
+export interface Revision {
+  /** `linux-6.1`, `get-dirty-bitmap/posted`. */
+  readonly id: string;
+  /** What it is built on; absent for the root of the tree. */
+  readonly base?: Revision;
+  /** One sentence for a list of revisions. */
+  readonly summary: string;
+  /** New clauses, modified ones (same id, another value), and withdrawn ones (`null`). */
+  readonly clauses: Readonly<Record<ClauseId, Clause | null>>;
+}
+
+/** Clauses under their ids. Throws RangeError when two have the same. */
+export const byId = (...clauses: readonly Clause[]): Readonly<Record<ClauseId, Clause>> => {
+  const record: Record<ClauseId, Clause> = {};
+  for (const clause of clauses) {
+    if (clause.id in record) throw new RangeError(`two clauses are called ${clause.id}`);
+    record[clause.id] = clause;
+  }
+  return record;
+};
+
+/**
+ * The clauses in force in a revision, in the order in which they were first stated. What is inherited is the same object
+ * as in the base. Throws RangeError when a revision withdraws what is not there.
+ */
+export const inForce = (revision: Revision): ReadonlyMap<ClauseId, Clause> => {
+  const clauses = new Map(revision.base === undefined ? [] : inForce(revision.base));
+  for (const [key, clause] of Object.entries(revision.clauses)) {
+    const id = key as ClauseId;
+    if (clause !== null) clauses.set(id, clause);
+    else if (!clauses.delete(id)) throw new RangeError(`${revision.id} withdraws ${id}, which is not in force`);
+  }
+  return clauses;
+};
