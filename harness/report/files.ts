@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
-  fsyncSync,
+  fdatasyncSync,
   ftruncateSync,
   lstatSync,
   mkdirSync,
@@ -37,7 +37,7 @@ export const openAppender = (path: string): Appender => {
           throw cause;
         }
       }),
-    sync: () => onDisk(path, () => fsyncSync(file)),
+    sync: () => onDisk(path, () => fdatasyncSync(file)),
     close: () => closeSync(file),
   };
 };

@@ -109,7 +109,7 @@ export const openReport = (dir: string, meta: ReportMeta, options: ReportOptions
       },
     });
     const record = live.close();
-    const written = await writeReports(folder, record).catch(onlyHostTrouble);
+    const written = await writeReports(folder, record, live.written).catch(onlyHostTrouble);
     const trouble = live.trouble ?? written;
     const summary = summaryText(record, { folder: shownFolder(folder), most: MOST_TOLD, trouble: trouble?.message });
     if (trouble === undefined) return { record, exitCode: exitCodeOf(record), summary };

@@ -10,11 +10,14 @@ import { tapHead, tapPoint } from './tap.ts';
 import { writeCase } from './tree.ts';
 
 /**
- * What is written while a run goes on: results.jsonl, run.tap and each case's folder. No method throws: the first trouble
- * is kept in `trouble`, and nothing more is written after it (lines are remembered all the same).
+ * What is written while a run goes on: results.jsonl, run.tap, and the folders of cases that people want to look at while
+ * it does (making five files takes longer than most cases). No method throws: the first trouble is kept in `trouble`, and
+ * nothing more is written after it (lines are remembered all the same).
  */
 export interface LiveReport {
   readonly trouble: HostTrouble | undefined;
+  /** Ids of the cases whose folders are written. */
+  readonly written: ReadonlySet<string>;
   /** Writes one line and returns when it is on disk. */
   write(line: JournalLine): void;
   planned(names: readonly CaseName[]): void;
@@ -35,6 +38,7 @@ export const openLive = (folder: string, meta: RunMeta): LiveReport => {
   const journal = openAppender(journalPath);
   const tap = openAppender(join(folder, 'run.tap'));
   const lines: JournalLine[] = [];
+  const written = new Set<string>();
   let points = 0;
   let trouble: HostTrouble | undefined;
 
@@ -61,6 +65,7 @@ export const openLive = (folder: string, meta: RunMeta): LiveReport => {
     get trouble() {
       return trouble;
     },
+    written,
     write,
     planned: (names) => {
       write({ planned: [...names] });
@@ -69,7 +74,11 @@ export const openLive = (folder: string, meta: RunMeta): LiveReport => {
     ended: (record) => {
       write({ case: record });
       attempt(() => tap.append(tapPoint(pointOf(record), ++points)));
-      attempt(() => writeCase(folder, record, meta));
+      if (record.verdict === 'conforms') return;
+      attempt(() => {
+        writeCase(folder, record, meta);
+        written.add(record.id);
+      });
     },
     close: () => {
       journal.close();

@@ -66,16 +66,18 @@ export type NotRun = z.infer<typeof NotRun>;
 
 /** What is known of a run when it begins. */
 export const RunMeta = z.object({
-  schema: z.literal(RESULTS_SCHEMA),
+  schema: z.literal(RESULTS_SCHEMA).describe('Form and version of this file'),
   version: z.string().describe('Version of vfio-conform'),
   startedAt: z.string().describe('When the run began: ISO 8601, UTC'),
   revision: z.string().describe('The model that the host was held against'),
   kernel: z.string().describe('What the host ran (`uname -r`)'),
-  host: z.object({
-    name: z.string().describe('`vm`, `local`, `ssh:NAME`'),
-    description: z.string().describe('How the host came up'),
-    iommu: z.string().describe('The IOMMU that the platform was taken to have, in words'),
-  }),
+  host: z
+    .object({
+      name: z.string().describe('`vm`, `local`, `ssh:NAME`'),
+      description: z.string().describe('How the host came up'),
+      iommu: z.string().describe('The IOMMU that the platform was taken to have, in words'),
+    })
+    .describe('Where the programs ran'),
   arguments: z
     .array(z.string())
     .describe('Options of `vfio-conform run` that choose the same host, kernel and revision again'),

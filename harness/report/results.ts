@@ -21,20 +21,28 @@ export const shownFolder = (folder: string): string => {
 };
 
 /**
- * Writes every view of a run into its folder: results.json, report.txt, report.md, run.tap, junit.xml. One that cannot be
- * written does not keep the others from being tried. Throws the first HostTrouble then.
+ * Writes every view of a run into its folder: results.json, report.txt, report.md, run.tap, junit.xml, and the folders of
+ * its cases but for those that are `written`. One that cannot be written does not keep the others from being tried. Throws
+ * the first HostTrouble then.
  */
-export const writeReports = async (folder: string, run: RunRecord): Promise<void> => {
-  const views: readonly (readonly [string, () => Iterable<string>])[] = [
-    ['results.json', () => resultsJson(run)],
-    ['report.txt', () => reportText(run, shownFolder(folder))],
-    ['report.md', () => reportMarkdown(run)],
-    ['run.tap', () => [tapOf(run)]],
-  ];
+export const writeReports = async (
+  folder: string,
+  run: RunRecord,
+  written: ReadonlySet<string> = new Set(),
+): Promise<void> => {
+  const into = (name: string, view: Iterable<string>) => (): void => writeWhole(join(folder, name), view);
   const troubles: HostTrouble[] = [];
-  for (const [name, view] of views) {
+  for (const write of [
+    into('results.json', resultsJson(run)),
+    into('report.txt', reportText(run, shownFolder(folder))),
+    into('report.md', reportMarkdown(run)),
+    into('run.tap', [tapOf(run)]),
+    () => {
+      for (const record of run.cases) if (!written.has(record.id)) writeCase(folder, record, run);
+    },
+  ]) {
     try {
-      writeWhole(join(folder, name), view());
+      write();
     } catch (error) {
       if (!(error instanceof HostTrouble)) throw error;
       troubles.push(error);
@@ -61,7 +69,6 @@ export const rebuild = async (folder: string): Promise<RunRecord> => {
   const path = join(folder, JOURNAL);
   const told = runOfJournal(parseJournal(readJournal(path), path));
   const run = { ...told, ...keptMeta(told), cases: told.cases.map(keptRecord) };
-  for (const record of run.cases) writeCase(folder, record, run);
   await writeReports(folder, run);
   return run;
 };

@@ -56,6 +56,12 @@ describe('result tree', () => {
       expect(JSON.parse(read('verdict.json'))).to.deep.include({ verdict: 'diverges', broken: record.broken });
     }));
 
+  it('has no kernel log when there was nothing in it', () =>
+    inFolder(async (folder) => {
+      writeCase(folder, aRecord('identical', { kernelLog: [] }), aRun([]));
+      expect(readdirSync(join(folder, 'cases/type1/map-overlap/identical'))).not.to.include('kernel-log.txt');
+    }));
+
   it('says when a host does not show its kernel log', () =>
     inFolder(async (folder) => {
       writeCase(folder, aRecord('identical'), aRun([]));

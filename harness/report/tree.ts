@@ -25,7 +25,7 @@ const partName = (part: string): string => (/^[a-z0-9](?:[a-z0-9-]{0,59})$/.test
 export const caseFolder = ({ clause, area, title }: CaseName): string =>
   join('cases', partName(area), partName(clause.slice(clause.indexOf('/') + 1)), slug(title));
 
-/** Writes what belongs to one case. Throws HostTrouble. */
+/** Writes what belongs to one case; there is no kernel-log.txt when the log showed nothing. Throws HostTrouble. */
 export const writeCase = (reportFolder: string, record: CaseRecord, meta: RunMeta): void => {
   const folder = join(reportFolder, caseFolder(record));
   const { program, observed, kernelLog, ...verdict } = record;
@@ -34,8 +34,10 @@ export const writeCase = (reportFolder: string, record: CaseRecord, meta: RunMet
     'verdict.json': JSON.stringify(verdict, null, 2),
     'program.txt': program,
     'observed.txt': observed,
-    'kernel-log.txt': kernelLog?.join('\n') ?? '(this host does not let its kernel log be read)',
     'how-to-run.txt': howToRun(record, meta),
+    ...(kernelLog?.length === 0
+      ? {}
+      : { 'kernel-log.txt': kernelLog?.join('\n') ?? '(this host does not let its kernel log be read)' }),
   };
   for (const [name, text] of Object.entries(files)) writeWhole(join(folder, name), [ended(text)]);
 };
