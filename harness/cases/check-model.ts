@@ -28,7 +28,7 @@ export const disagreement = (
       continue;
     }
     for (const expectation of expected) {
-      const wrong = answer.allowed.find((outcome) => !agrees(outcome, expectation));
+      const wrong = answer.allowed.find((outcome) => outcome.breaks === undefined && !agrees(outcome, expectation));
       if (wrong !== undefined) {
         return `the model allows ${outcomeText(wrong)} (${wrong.clauses.map((c) => c.id).join(', ')}) for call ${step}, the case expects ${expectationText(expectation)}: ${printCall(call)}`;
       }

@@ -43,4 +43,6 @@ export interface PlatformDevice {
   readonly address: string;
   /** `edu`: QEMU's educational device, which the model can tell to do DMA. `opaque`: nothing is assumed. */
   readonly kind: 'edu' | 'opaque';
+  /** Address bits that the device drives in DMA, as a mask; absent: 28 bits, as QEMU makes `edu`. */
+  readonly dmaMask?: bigint;
 }

@@ -6,9 +6,8 @@ import { markContainer } from './group.ts';
 import { closeContainer } from './membership.ts';
 import type { Container, Vfio } from './state.ts';
 
-/** The file of a new container: what opening /dev/vfio/vfio gives. */
-export const containerFile = (vfio: Vfio): KernelFile => {
-  const container: Container = { groups: [], iommu: undefined };
+/** The file of a container. */
+export const containerFile = (vfio: Vfio, container: Container): KernelFile => {
   const { law } = vfio;
   const file: KernelFile = {
     kind: 'container',

@@ -5,12 +5,21 @@ import { EXTENSION_CLAUSES, type Extension, extensionOf } from './extensions.ts'
 import type { ContainerFile } from './files.ts';
 import { ENTRIES_AT_SET_IOMMU } from './limits.ts';
 import { rangesFor } from './membership.ts';
-import { newIommu, type Vfio } from './state.ts';
+import { type Container, newIommu, type Vfio } from './state.ts';
 
 const HEADER = 'include/uapi/linux/vfio.h';
 const IOCTL = 'vfio_fops_unl_ioctl(), drivers/vfio/container.c';
 const SET_IOMMU = 'vfio_ioctl_set_iommu(), drivers/vfio/container.c';
 const ATTACH = 'vfio_iommu_type1_attach_group(), drivers/vfio/vfio_iommu_type1.c';
+
+/** What opening /dev/vfio/vfio makes. */
+export const OPENS_CONTAINER = rule<() => Container>({
+  id: 'container/open',
+  level: 'must',
+  says: 'Each opening of /dev/vfio/vfio makes a container of its own, without groups and without an IOMMU.',
+  source: 'Documentation/driver-api/vfio.rst: A container is created by simply opening the /dev/vfio/vfio character device',
+  rule: () => ({ groups: [], iommu: undefined }),
+});
 
 /** A request on a container whose argument is a number, not an address. */
 interface NumberCall extends ContainerFile {
@@ -182,6 +191,7 @@ const UNKNOWN_REQUEST: Objection<Unknown> = {
 export const DISPATCH_OBJECTIONS = [NO_IOMMU, UNKNOWN_REQUEST];
 
 export const CONTAINER_CLAUSES = [
+  OPENS_CONTAINER,
   GET_API_VERSION,
   CHECK_EXTENSION,
   ...EXTENSION_CLAUSES,

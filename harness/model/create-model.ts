@@ -1,0 +1,43 @@
+import type { Platform, PlatformDevice } from '../program/platform.ts';
+import type { Program } from '../program/step.ts';
+import type { Revision } from '../spec/revision.ts';
+import { type Law, lawOf } from './law.ts';
+import { createMachine, type Machine } from './machine.ts';
+import { vfioFiles } from './type1/files-by-path.ts';
+import { translate } from './type1/device-access.ts';
+import type { Group, Vfio } from './type1/state.ts';
+import { createEdu, DEFAULT_DMA_MASK, type EduDevice } from './world/edu.ts';
+
+/** A machine on which a program runs under the clauses of a revision, with the groups and devices of a platform. */
+export const createModel = (revision: Revision, platform: Platform, lets: Program['lets']): Machine => {
+  const law = lawOf(revision);
+  const vfio: Vfio = {
+    law,
+    platform,
+    groups: platform.groups.map((group) => newGroup(law, platform, group)),
+    dmaEntryLimit: platform.dmaEntryLimit,
+  };
+  return createMachine({ platform, lets, files: vfioFiles(vfio) });
+};
+
+const newGroup = (law: Law, platform: Platform, described: Platform['groups'][number]): Group => {
+  const group: Group = {
+    platform: described,
+    devices: described.devices.map((device) => ({
+      platform: device,
+      edu: newEdu(device, platform, (iova, access) => translate(law, platform, group, iova, access)),
+      opened: 0,
+    })),
+    container: undefined,
+    opened: false,
+    closed: false,
+  };
+  return group;
+};
+
+const newEdu = (
+  { kind, dmaMask = DEFAULT_DMA_MASK }: PlatformDevice,
+  { pageSizeBytes }: Platform,
+  reach: Parameters<typeof createEdu>[0]['translate'],
+): EduDevice | undefined =>
+  kind === 'edu' ? createEdu({ pageSizeBytes, dmaMask, translate: reach }) : undefined;
