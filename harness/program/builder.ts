@@ -5,7 +5,7 @@ import { OPS, type Operation } from './ops.ts';
 import { createScope } from './scope.ts';
 import type { Call, Op, OpName, Program, Step } from './step.ts';
 
-type Parameters<Name extends OpName> = Omit<Extract<Op, { op: Name }>, 'op'>;
+type ParametersOf<Name extends OpName> = Omit<Extract<Op, { op: Name }>, 'op'>;
 
 /** The name that a call makes, for later calls to use: an actor, a memory or a descriptor. */
 type Made<Name extends OpName> = Name extends 'spawn' | 'mem' | 'map' | 'open' | 'memfd' | 'file' | 'dup'
@@ -16,9 +16,9 @@ type Made<Name extends OpName> = Name extends 'spawn' | 'mem' | 'map' | 'open' |
 
 /** One method for each operation of ops.def; it appends the call and returns the name that the call makes. */
 export type ActorBuilder = {
-  readonly [Name in OpName]: Record<never, never> extends Parameters<Name>
-    ? (parameters?: Parameters<Name>) => Made<Name>
-    : (parameters: Parameters<Name>) => Made<Name>;
+  readonly [Name in OpName]: Record<never, never> extends ParametersOf<Name>
+    ? (parameters?: ParametersOf<Name>) => Made<Name>
+    : (parameters: ParametersOf<Name>) => Made<Name>;
 };
 
 export interface ProgramBuilder {
