@@ -20,14 +20,15 @@ export const recordOf = (test: Mocha.Runnable): CaseRecord | undefined => record
  */
 export const skipWith = (context: Mocha.Context, reason: string): never => {
   const runnable = context.runnable();
-  const skipped =
-    runnable.parent !== undefined && isBeforeAll(runnable) ? runnable.parent : (context.currentTest ?? runnable);
-  skipReasons.set(skipped, reason);
+  skipReasons.set(skippedBy(runnable, context) ?? runnable, reason);
   return context.skip();
 };
 
-const isBeforeAll = (runnable: Mocha.Runnable): boolean =>
-  'type' in runnable && runnable.type === 'hook' && runnable.title.startsWith('"before all"');
+/** A hook skips the test it runs for, or, before all of them, its whole suite. */
+const skippedBy = (runnable: Mocha.Runnable, context: Mocha.Context): object | undefined => {
+  if (!('type' in runnable) || runnable.type !== 'hook') return runnable;
+  return runnable.title.startsWith('"before all"') ? runnable.parent : context.currentTest;
+};
 
 /** The reason a test was skipped with, its own or that of a suite above it. */
 export const skipReasonOf = (test: Mocha.Runnable): string | undefined => {

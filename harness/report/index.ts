@@ -58,9 +58,9 @@ export const openReport = (dir: string, meta: ReportMeta, options: ReportOptions
   const now = options.now ?? Date.now;
   const startedAt = now();
   const run = keptMeta({ ...meta, schema: RESULTS_SCHEMA, startedAt: new Date(startedAt).toISOString() });
-  const progress = options.terminal === undefined ? noProgress : createProgress(options.terminal, now);
   const live = openLive(folder, run);
   if (options.latest === true) linkLatest(folder);
+  const progress = options.terminal === undefined ? noProgress : createProgress(options.terminal, now);
 
   let interrupted: Interruption | undefined;
   let abort = (): void => undefined;

@@ -22,7 +22,7 @@ export interface LiveReport {
   write(line: JournalLine): void;
   planned(names: readonly CaseName[]): void;
   ended(record: CaseRecord): void;
-  /** Ends writing and tells the run as its lines tell it. */
+  /** Ends writing (a case that ends later is not written) and tells the run as its lines tell it. */
   close(): RunRecord;
 }
 
@@ -41,9 +41,10 @@ export const openLive = (folder: string, meta: RunMeta): LiveReport => {
   const written = new Set<string>();
   let points = 0;
   let trouble: HostTrouble | undefined;
+  let closed = false;
 
   const attempt = (act: () => void): void => {
-    if (trouble !== undefined) return;
+    if (trouble !== undefined || closed) return;
     try {
       act();
     } catch (error) {
@@ -81,6 +82,7 @@ export const openLive = (folder: string, meta: RunMeta): LiveReport => {
       });
     },
     close: () => {
+      closed = true;
       journal.close();
       tap.close();
       return runOfJournal(lines);

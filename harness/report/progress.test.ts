@@ -82,6 +82,17 @@ group/status                             2 cases: 1 conform, 1 host lost
     expect(terminal.seen().at(-1)).to.equal('');
   });
 
+  for (const [name, terminal] of Object.entries({ 'a pipe': screen(), 'a terminal': screen(100) })) {
+    it(`shows nothing on ${name} of a case that ends after all is told`, () => {
+      const progress = createProgress(terminal, () => 0);
+      progress.close();
+      const before = [...terminal.written];
+      progress.began(aRecord('late'));
+      progress.ended(pointOf(aDifference('late')));
+      expect(terminal.written).to.deep.equal(before);
+    });
+  }
+
   for (const columns of [10, 40, 78, 200]) {
     it(`never wraps a terminal of ${columns} columns`, () => {
       const terminal = screen(columns);

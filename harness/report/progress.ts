@@ -46,8 +46,10 @@ const oneLine = (terminal: Terminal, now: () => number): Progress => {
   let current = '';
   let shown = '';
   let drawn = Number.NEGATIVE_INFINITY;
+  let closed = false;
 
   const draw = (): void => {
+    if (closed) return;
     const width = String(total).length;
     const parts = [
       `[${String(done).padStart(width)}/${total}]`,
@@ -79,6 +81,7 @@ const oneLine = (terminal: Terminal, now: () => number): Progress => {
       drawSoon();
     },
     ended: (point) => {
+      if (closed) return;
       done++;
       if (point.type === 'known') known++;
       if (!isNews(point)) return drawSoon();
@@ -88,6 +91,7 @@ const oneLine = (terminal: Terminal, now: () => number): Progress => {
       draw();
     },
     close: () => {
+      closed = true;
       clearInterval(ticking);
       terminal.write(CLEAR);
     },
@@ -100,6 +104,7 @@ const PLAIN_LIMIT = 300;
 const plainLines = (terminal: Terminal): Progress => {
   let clause = '';
   let ended: Point[] = [];
+  let closed = false;
   const print = (line: string): void => void terminal.write(`${boundedLine(line, PLAIN_LIMIT)}\n`);
   const closeClause = (): void => {
     if (ended.length > 0) print(clauseLine(clause, ended));
@@ -109,12 +114,16 @@ const plainLines = (terminal: Terminal): Progress => {
     planned: (total) => print(`${count(total, 'case')} to run`),
     began: () => undefined,
     ended: (point) => {
+      if (closed) return;
       if (point.clause !== clause) closeClause();
       clause = point.clause;
       ended.push(point);
       if (isNews(point)) print(newsLine(point));
     },
-    close: closeClause,
+    close: () => {
+      closeClause();
+      closed = true;
+    },
   };
 };
 

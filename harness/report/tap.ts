@@ -30,7 +30,7 @@ export const tapPoint = (point: Point, number: number): string => {
 };
 
 /** What stands behind the last point of a run that did not reach its end. */
-export const tapBailOut = (reason: string): string => `Bail out! ${escapeTap(reason)}\n`;
+const tapBailOut = (reason: string): string => `Bail out! ${escapeTap(reason)}\n`;
 
 /** The whole file. */
 export const tapOf = (run: RunRecord): string => {

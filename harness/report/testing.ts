@@ -105,7 +105,7 @@ export const addTest = (suite: Mocha.Suite, title: string, run?: Mocha.AsyncFunc
 };
 
 /** One test case of a JUnit file, as a reader sees it. */
-export interface ReadCase {
+interface ReadCase {
   readonly suite: string;
   readonly classname: string | null;
   readonly name: string | null;
