@@ -131,7 +131,7 @@ export const visitRuns = (
   content: Content,
   from: number,
   to: number,
-  options: { readonly write: boolean; readonly zeros: PageStore },
+  options: { readonly write: boolean; readonly zeros: PageStore; readonly registers: PageStore },
   see: (run: Run) => void,
 ): void => {
   if (content.kind === 'shared') {
@@ -156,6 +156,6 @@ export const visitRuns = (
       });
     });
   } else if (content.kind === 'device') {
-    see({ pages: options.zeros, first: from, count: to - from, kind: 'device', object: undefined, shared: true });
+    see({ pages: options.registers, first: from, count: to - from, kind: 'device', object: undefined, shared: true });
   }
 };

@@ -35,10 +35,13 @@ export class Mm implements AddressSpace {
   #lockedPages = 0;
   /** Stands for the kernel's page of zeros; nobody writes it. */
   readonly #zeros: PageStore;
+  /** Stands for registers that were pinned: what a device does to them by DMA is not modelled. */
+  readonly #registers: PageStore;
 
   constructor(pageSizeBytes: number) {
     this.pageSize = pageSizeBytes;
     this.#zeros = new PageStore(pageSizeBytes);
+    this.#registers = new PageStore(pageSizeBytes);
   }
 
   get alive(): boolean {
@@ -64,7 +67,9 @@ export class Mm implements AddressSpace {
     const size = BigInt(pages) * BigInt(this.pageSize);
     const got = this.#visitParts(vaddr, size, write ? 'pin-write' : 'pin-read', (area, offset, length) => {
       const [from, to] = this.#pageRange(area, offset, length);
-      visitRuns(area.content, from, to, { write, zeros: this.#zeros }, (run) => append(runs, run));
+      visitRuns(area.content, from, to, { write, zeros: this.#zeros, registers: this.#registers }, (run) =>
+        append(runs, run),
+      );
     });
     return { runs, pages: Number(got) / this.pageSize };
   }

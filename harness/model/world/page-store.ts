@@ -70,6 +70,20 @@ export class PageStore {
     });
   }
 
+  /** Writes what another store holds from `from` on, unknown bytes as unknown ones. */
+  copyBytes(at: number, other: PageStore, from: number, size: number, by?: Clause): void {
+    let done = at;
+    const copied: { at: number; piece: Piece }[] = [];
+    other.visit(from, size, (piece) => {
+      copied.push({ at: done, piece });
+      done += piece.size;
+    });
+    for (const { at: to, piece } of copied) {
+      if ('byte' in piece) this.fill(to, piece.size, piece.byte, by);
+      else this.#writeMasked(to, piece.bytes.slice(), piece.unknown?.slice(), by);
+    }
+  }
+
   /** Makes bytes unknown to whoever looks at them, and leaves them readable for the kernel: addresses, which differ from run to run. */
   conceal(at: number, size: number): void {
     this.#eachPage(at, size, (index, from, to) => {
@@ -172,6 +186,13 @@ export class PageStore {
       if (!present) gaps.push({ from: low, to: high });
     });
     return gaps;
+  }
+
+  #writeMasked(at: number, bytes: Uint8Array, unknown: Uint8Array | undefined, by: Clause | undefined): void {
+    this.write(at, bytes, by);
+    unknown?.forEach((mark, index) => {
+      if (mark === 1) this.conceal(at + index, 1);
+    });
   }
 
   /** The page, held byte by byte and by this store alone, so that it can be written. */
