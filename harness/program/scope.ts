@@ -1,6 +1,6 @@
 /** Which names a program's calls may use: those that an earlier line could have made. */
 import { Malformed } from './malformed.ts';
-import { type Kind, OPS, type Parameter } from './ops.ts';
+import { type Kind, OPS } from './ops.ts';
 import type { Call, Place } from './step.ts';
 
 /** What a name can stand for. */
@@ -28,44 +28,51 @@ export const createScope = (): Scope => {
     if (!made[thing].has(name)) throw new Malformed(`${WORD[thing]} that an earlier line makes`, name);
   };
 
-  const take = (call: Call, { name, kind }: Parameter): void => {
-    const value: unknown = Reflect.get(call, name);
-    if (typeof value !== 'string') return;
-    const used = USES[kind];
-    if (used !== undefined) use(used, value);
-    const makes = MAKES[kind];
-    if (makes !== undefined) made[makes].add(value);
+  /** The names that a call's parameters of these kinds hold. */
+  const each = (call: Call, kinds: Partial<Record<Kind, Thing>>, visit: (thing: Thing, name: string) => void): void => {
+    const operation = OPS.get(call.op);
+    for (const parameters of [operation?.required ?? [], operation?.options ?? []]) {
+      for (const { name, kind } of parameters) {
+        const thing = kinds[kind];
+        const value: unknown = thing === undefined ? undefined : Reflect.get(call, name);
+        if (thing !== undefined && typeof value === 'string') visit(thing, value);
+      }
+    }
   };
 
   return {
     add: (call) => {
       use('actor', call.actor);
-      const operation = OPS.get(call.op);
-      for (const parameter of operation?.required ?? []) take(call, parameter);
-      for (const parameter of operation?.options ?? []) take(call, parameter);
-      for (const place of placesOf(call)) if ('memory' in place) use('mem', place.memory);
-      if (call.op === 'ioctl' && call.arg.kind === 'inline') {
-        for (const patch of call.arg.patches) if (patch.kind === 'fd') use('fd', patch.fd);
-      }
+      each(call, USES, use);
+      useInArgument(call, use);
+      // Last, because a call cannot use the name that it makes.
+      each(call, MAKES, (thing, name) => made[thing].add(name));
       if (made.actor.size > MAX_ACTORS) throw new Malformed(`at most ${MAX_ACTORS} actors`, call.op);
     },
   };
 };
 
-const placesOf = (call: Call): readonly Place[] => {
+/** The memories and descriptors that places and patches name. */
+const useInArgument = (call: Call, use: (thing: Thing, name: string) => void): void => {
+  const usePlace = (place: Place | undefined): void => {
+    if (place !== undefined && 'memory' in place) use('mem', place.memory);
+  };
   switch (call.op) {
     case 'mem':
     case 'map':
-      return call.at === undefined ? [] : [call.at];
+      usePlace(call.at);
+      return;
     case 'link':
-      return [call.target];
+      usePlace(call.target);
+      return;
     case 'ioctl':
-      if (call.arg.kind === 'place') return [call.arg.place];
-      if (call.arg.kind === 'inline') {
-        return call.arg.patches.flatMap((patch) => (patch.kind === 'pointer' ? [patch.place] : []));
+      if (call.arg.kind === 'place') usePlace(call.arg.place);
+      if (call.arg.kind !== 'inline') return;
+      for (const patch of call.arg.patches) {
+        if (patch.kind === 'pointer') usePlace(patch.place);
+        if (patch.kind === 'fd') use('fd', patch.fd);
       }
-      return [];
+      return;
     default:
-      return [];
   }
 };

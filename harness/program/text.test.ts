@@ -221,6 +221,8 @@ describe('program/text', () => {
       'main ioctl fd 1 [00*8 @0=&rom+0x0]',
       'a memory that an earlier line makes',
     ],
+    ['a descriptor made of itself', 'main dup f f', 'a descriptor that an earlier line makes'],
+    ['a memory placed in itself', 'main mem m 1 at=&m+0x0', 'a memory that an earlier line makes'],
     ['an actor that nothing made', 'nobody exec', 'an actor that an earlier line makes'],
     ['an actor named like a keyword', 'main spawn end', 'no keyword'],
     ['a place without an offset', 'main link ram 0 &ram', '&MEMORY+0xOFFSET'],

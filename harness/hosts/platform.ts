@@ -1,0 +1,227 @@
+/** Reads what the model must know of a machine from its sysfs, wherever that machine is. Nothing here asks VFIO. */
+import type { IovaRange, Platform, PlatformDevice, PlatformGroup } from '../program/platform.ts';
+import { HostTrouble, UsageTrouble } from '../trouble.ts';
+import {
+  addressBits,
+  controlsSnooping,
+  hasFirstStageOnly,
+  pageSizes,
+  remapsInterrupts,
+  type VtdRegisters,
+} from './vtd.ts';
+
+/** The files of a machine, which may be this one, a guest or one behind SSH. What is not there is `undefined`. */
+export interface Files {
+  read(path: string): Promise<string | undefined>;
+  /** Names in a folder. */
+  list(path: string): Promise<readonly string[] | undefined>;
+  /** Where a symbolic link points. */
+  link(path: string): Promise<string | undefined>;
+}
+
+/** Default of vfio_iommu_type1's parameter dma_entry_limit, for when the module is not loaded yet. */
+const DEFAULT_DMA_ENTRY_LIMIT = 65_535;
+
+const PCI_ADDRESS = /^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/;
+const pci = (address: string): string => `/sys/bus/pci/devices/${address}`;
+
+/**
+ * The platform of a machine on which the devices at these PCI addresses may be used; nothing else is ever touched.
+ * Throws UsageTrouble for an address that is none, HostTrouble when a device is not there, not bound to vfio-pci, shares
+ * its group with a device that is in use, or stands behind an IOMMU whose limits are not known here.
+ */
+export const readPlatform = async (
+  files: Files,
+  addresses: readonly string[],
+  pageSizeBytes: number,
+): Promise<Platform> => {
+  for (const address of addresses) {
+    if (!PCI_ADDRESS.test(address)) {
+      throw new UsageTrouble(`expected a PCI address such as 0000:00:04.0, found ${JSON.stringify(address)}`);
+    }
+  }
+  const devices: readonly Device[] = await inTurn([...new Set(addresses)], (address, index) =>
+    readDevice(files, address, index),
+  );
+  const numbers = [...new Set(devices.map(({ group }) => group))];
+  const limit = await files.read('/sys/module/vfio_iommu_type1/parameters/dma_entry_limit');
+  return {
+    pageSizeBytes,
+    iommu: await readIommu(files, devices, pageSizeBytes),
+    groups: await inTurn(numbers, (number, index) =>
+      readGroup(
+        files,
+        number,
+        index,
+        devices.filter(({ group }) => group === number),
+      ),
+    ),
+    dmaEntryLimit: limit === undefined ? DEFAULT_DMA_ENTRY_LIMIT : wholeNumber(limit, 'dma_entry_limit'),
+  };
+};
+
+/** One after the other: a machine behind SSH is asked over one channel, and the order of the answers matters. */
+const inTurn = async <From, To>(
+  values: readonly From[],
+  read: (value: From, index: number) => Promise<To>,
+): Promise<readonly To[]> => {
+  const results: To[] = [];
+  for (const [index, value] of values.entries()) results.push(await read(value, index));
+  return results;
+};
+
+interface Device extends PlatformDevice {
+  /** Number of its IOMMU group. */
+  readonly group: string;
+}
+
+const readDevice = async (files: Files, address: string, index: number): Promise<Device> => {
+  const vendor = await files.read(`${pci(address)}/vendor`);
+  if (vendor === undefined) throw new HostTrouble(`there is no PCI device ${address} (see lspci -D)`);
+  const driver = await driverOf(files, address);
+  if (driver !== 'vfio-pci') {
+    throw new HostTrouble(
+      `${address} is bound to ${driver ?? 'no driver'}, not to vfio-pci: bind it (driverctl set-override ${address} vfio-pci) or leave it out`,
+    );
+  }
+  const group = lastPart(await files.link(`${pci(address)}/iommu_group`));
+  if (group === undefined || !/^[0-9]{1,9}$/.test(group)) {
+    throw new HostTrouble(
+      `${address} has no IOMMU group: the IOMMU is off (intel_iommu=on on the kernel command line)`,
+    );
+  }
+  const id = `${vendor.trim()}:${(await files.read(`${pci(address)}/device`))?.trim()}`;
+  return { name: `device${index}`, address, kind: id === '0x1234:0x11e8' ? 'edu' : 'opaque', group };
+};
+
+const driverOf = async (files: Files, address: string): Promise<string | undefined> =>
+  lastPart(await files.link(`${pci(address)}/driver`));
+
+const lastPart = (path: string | undefined): string | undefined => path?.trim().split('/').at(-1);
+
+const readGroup = async (
+  files: Files,
+  number: string,
+  index: number,
+  devices: readonly Device[],
+): Promise<PlatformGroup> => {
+  const folder = `/sys/kernel/iommu_groups/${number}`;
+  for (const peer of (await files.list(`${folder}/devices`)) ?? []) {
+    if (!devices.some(({ address }) => address === peer)) await checkPeer(files, number, peer);
+  }
+  return {
+    name: `group${index}`,
+    path: `/dev/vfio/${number}`,
+    devices: devices.map(({ name, address, kind }) => ({ name, address, kind })),
+    reserved: parseReserved((await files.read(`${folder}/reserved_regions`)) ?? ''),
+  };
+};
+
+/** Another device of the group: bridges and devices without a driver do no harm, all others are somebody's. */
+const checkPeer = async (files: Files, number: string, peer: string): Promise<void> => {
+  const driver = PCI_ADDRESS.test(peer) ? await driverOf(files, peer) : 'a driver of its own';
+  if (driver === undefined) return;
+  const isBridge = PCI_ADDRESS.test(peer) && (await files.read(`${pci(peer)}/class`))?.startsWith('0x06') === true;
+  if (isBridge) return;
+  throw new HostTrouble(
+    `IOMMU group ${number} also holds ${peer} (${driver}), which was not named: name it too, or choose a device with a group of its own`,
+  );
+};
+
+/**
+ * Lines of reserved_regions: `0xSTART 0xEND TYPE`, both ends inclusive. A relaxable region is one that the firmware
+ * asked for and VFIO may use all the same (vfio_iommu_resv_exclude of 6.1).
+ */
+const parseReserved = (text: string): readonly IovaRange[] =>
+  text
+    .split('\n')
+    .map((line) => /^(0x[0-9a-f]{1,16}) (0x[0-9a-f]{1,16}) ([a-z-]+)$/.exec(line.trim()))
+    .filter((match) => match !== null && match[3] !== 'direct-relaxable')
+    .map((match) => ({ start: BigInt(match?.[1] ?? 0), end: BigInt(match?.[2] ?? 0) }));
+
+const readIommu = async (
+  files: Files,
+  devices: readonly Device[],
+  pageSizeBytes: number,
+): Promise<Platform['iommu']> => {
+  const [first] = devices;
+  if (first === undefined) return NO_IOMMU;
+  const own = await inTurn(devices, ({ address }) => readOwnRegisters(files, address));
+  const widths = [...new Set(own.map(addressBits))];
+  const [bits = 0, ...otherBits] = widths;
+  if (otherBits.length > 0 || new Set(own.map(controlsSnooping)).size > 1) {
+    throw new HostTrouble(
+      `the devices stand behind IOMMUs with different limits (${widths.join(' and ')} bits): choose devices behind one`,
+    );
+  }
+  const all = await readAllRegisters(files);
+  const options = ((await files.read('/proc/cmdline')) ?? '').trim().split(/\s+/);
+  const unsafe = await files.read('/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts');
+  return {
+    kind: 'intel',
+    aperture: { start: 0n, end: (1n << BigInt(bits)) - 1n },
+    pageSizes: usesLargePages(options) ? pageSizes(all) : BigInt(pageSizeBytes),
+    enforcesCacheCoherency: own.every(controlsSnooping),
+    isolatesMsi: unsafe?.trim() === 'Y' || (!turnsRemappingOff(options) && all.every(remapsInterrupts)),
+  };
+};
+
+/** A machine on which no device may be used: nothing can be mapped. */
+const NO_IOMMU: Platform['iommu'] = {
+  kind: 'none',
+  aperture: { start: 0n, end: 0n },
+  pageSizes: 0n,
+  enforcesCacheCoherency: false,
+  isolatesMsi: false,
+};
+
+/** Kernel command line: `intel_iommu=on,sp_off` keeps the driver from using large pages. */
+const usesLargePages = (options: readonly string[]): boolean =>
+  !options.some((option) => option.startsWith('intel_iommu=') && option.split(/[=,]/).includes('sp_off'));
+
+/** Kernel command line: interrupt remapping is on where the hardware has it, unless it is turned off by one of these. */
+const turnsRemappingOff = (options: readonly string[]): boolean =>
+  options.some(
+    (option) => option === 'nointremap' || (option.startsWith('intremap=') && option.split(/[=,]/).includes('off')),
+  );
+
+/** The registers of the IOMMU that a device stands behind. */
+const readOwnRegisters = async (files: Files, address: string): Promise<VtdRegisters> => {
+  const registers = await readRegisters(files, `${pci(address)}/iommu/intel-iommu`);
+  if (registers === undefined) {
+    throw new HostTrouble(
+      `${address} does not stand behind an Intel IOMMU: the limits of others are not known to this harness yet`,
+    );
+  }
+  if (hasFirstStageOnly(registers)) {
+    throw new HostTrouble(
+      `the IOMMU of ${address} has no second-stage tables: its limits are not known to this harness yet`,
+    );
+  }
+  return registers;
+};
+
+/** The registers of all IOMMUs: the driver gives every domain what all of them can do. */
+const readAllRegisters = async (files: Files): Promise<readonly VtdRegisters[]> => {
+  const names = (await files.list('/sys/class/iommu')) ?? [];
+  const read = await inTurn(names, (name) => readRegisters(files, `/sys/class/iommu/${name}/intel-iommu`));
+  return read.filter((registers) => registers !== undefined);
+};
+
+const readRegisters = async (files: Files, folder: string): Promise<VtdRegisters | undefined> => {
+  const cap = await files.read(`${folder}/cap`);
+  const ecap = await files.read(`${folder}/ecap`);
+  return cap === undefined || ecap === undefined ? undefined : { cap: hex(cap, 'cap'), ecap: hex(ecap, 'ecap') };
+};
+
+const hex = (text: string, what: string): bigint => {
+  if (!/^[0-9a-f]{1,16}$/.test(text.trim()))
+    throw new HostTrouble(`expected hex digits in ${what} of the IOMMU, found ${JSON.stringify(text.slice(0, 40))}`);
+  return BigInt(`0x${text.trim()}`);
+};
+
+const wholeNumber = (text: string, what: string): number => {
+  if (!/^[0-9]{1,10}$/.test(text.trim()))
+    throw new HostTrouble(`expected a number in ${what}, found ${JSON.stringify(text.slice(0, 40))}`);
+  return Number(text.trim());
+};
