@@ -48,12 +48,17 @@ const memoryArgument = (value: bigint, space: Mm): UserArgument => ({
 
 /** An argument in a buffer of exactly its size, with guard bytes behind it. */
 const inlineArgument = (bytes: Uint8Array, patches: readonly Patch[], resolver: Resolver): UserArgument => {
-  const guarded = new Uint8Array(bytes.length + GUARD_SIZE).fill(GUARD_BYTE);
-  guarded.set(bytes);
-  const within = (offset: number, size: number): boolean => offset >= 0 && offset + size <= guarded.length;
+  const within = (offset: number, size: number): boolean => offset >= 0 && offset + size <= bytes.length + GUARD_SIZE;
   return {
     value: INLINE_ADDRESS,
-    read: (offset, size) => (within(offset, size) ? guarded.slice(offset, offset + size) : undefined),
+    read: (offset, size) => {
+      if (!within(offset, size)) return undefined;
+      const found = bytes.slice(offset, offset + size);
+      if (found.length === size) return found;
+      const guarded = new Uint8Array(size).fill(GUARD_BYTE);
+      guarded.set(found);
+      return guarded;
+    },
     writable: within,
     fileAt: (offset) => {
       const patch = patches.find((one) => one.kind === 'fd' && one.at === offset);
@@ -72,12 +77,15 @@ const patched = (
   iteration: number,
   resolver: Resolver,
 ): Uint8Array => {
-  const bytes = Buffer.from(initial ?? []);
+  const { buffer, byteOffset, length } = initial ?? new Uint8Array(0);
+  // A plain array, because slices of a Buffer are no copies.
+  const bytes = new Uint8Array(buffer, byteOffset, length);
+  const view = new DataView(buffer, byteOffset, length);
   for (const patch of patches) {
     if (patch.kind !== 'pointer') continue;
     const strides = patches.filter((one) => one.kind === 'stride' && one.at === patch.at);
     const moved = strides.reduce((sum, one) => sum + (one.kind === 'stride' ? one.stride * BigInt(iteration) : 0n), 0n);
-    bytes.writeBigUInt64LE(BigInt.asUintN(64, resolver.address(patch.place) + moved), patch.at);
+    view.setBigUint64(patch.at, BigInt.asUintN(64, resolver.address(patch.place) + moved), true);
   }
   return bytes;
 };
