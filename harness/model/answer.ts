@@ -40,7 +40,13 @@ class Refusals {
     for (const errno of one.errnos) {
       const known = this.#byErrno.get(errno);
       if (known !== undefined) known.clauses.push(one);
-      else this.#byErrno.set(errno, { clauses: [one], commit: () => one.leaves?.(situation) });
+      else
+        this.#byErrno.set(errno, {
+          clauses: [one],
+          commit() {
+            one.leaves?.(situation);
+          },
+        });
     }
   }
 
@@ -74,7 +80,9 @@ const success = <F, S>({ request, fields }: Provision<F, S>, situation: S): Outc
   out: [...byteRules(fields, situation), ...(request.reply?.(situation) ?? [])],
   ...(request.untouched === undefined ? {} : { untouched: request.untouched }),
   clauses: [request],
-  commit: () => request.effect?.(situation),
+  commit() {
+    request.effect?.(situation);
+  },
 });
 
 const byteRules = <S>(fields: readonly Field<S>[], situation: S): readonly ByteRule[] => {

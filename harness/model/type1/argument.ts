@@ -6,15 +6,21 @@ export type Found<Fields> = ValueOf<Struct<Fields>> & { readonly readable: boole
 
 type Declared = Parameters<typeof decode>[0]['fields'];
 
-/** copy_from_user of the first `size` bytes of a struct at `offset`; fields behind them are zero. By default the whole struct. */
+/** copy_from_user of the first `size` bytes of a struct at `offset`; fields behind them are zero. */
 export const readStruct = <Fields extends Declared>(
   argument: UserArgument,
   type: Struct<Fields>,
-  { offset = 0, size = sizeOf(type) }: { readonly offset?: number; readonly size?: number } = {},
+  offset = 0,
+  size = sizeOf(type),
 ): Found<Fields> => {
   const bytes = argument.read(offset, size);
-  const whole = sizeOf(type);
-  const padded = bytes?.length === whole ? bytes : new Uint8Array(whole);
-  if (bytes !== undefined && padded !== bytes) padded.set(bytes);
-  return { ...decode(type, padded), readable: bytes !== undefined };
+  const values: object = decode(type, bytes === undefined ? new Uint8Array(sizeOf(type)) : whole(bytes, sizeOf(type)));
+  return Object.assign(values as ValueOf<Struct<Fields>>, { readable: bytes !== undefined });
+};
+
+const whole = (bytes: Uint8Array, size: number): Uint8Array => {
+  if (bytes.length === size) return bytes;
+  const padded = new Uint8Array(size);
+  padded.set(bytes);
+  return padded;
 };

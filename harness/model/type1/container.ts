@@ -17,7 +17,8 @@ export const OPENS_CONTAINER = rule<() => Container>({
   id: 'container/open',
   level: 'must',
   says: 'Each opening of /dev/vfio/vfio makes a container of its own, without groups and without an IOMMU.',
-  source: 'Documentation/driver-api/vfio.rst: A container is created by simply opening the /dev/vfio/vfio character device',
+  source:
+    'Documentation/driver-api/vfio.rst: A container is created by simply opening the /dev/vfio/vfio character device',
   rule: () => ({ groups: [], iommu: undefined }),
 });
 

@@ -28,7 +28,9 @@ const NUM_IRQS = 5;
 const INFO_SIZE = offsetOf(vfioDeviceInfo, 'cap_offset');
 const INFO_SIZE_WITH_OFFSET = INFO_SIZE + 4;
 
-interface InfoCall extends DeviceFile, Found<typeof vfioDeviceInfo.fields> {
+interface InfoCall extends DeviceFile {
+  /** The structure that it was given. */
+  readonly asked: Found<typeof vfioDeviceInfo.fields>;
   readonly writable: boolean;
 }
 
@@ -40,9 +42,9 @@ export const GET_DEVICE_INFO = request<DeviceFile, InfoCall>({
   on: 'device',
   request: VFIO_DEVICE_GET_INFO,
   situation: (file, { argument }: IoctlCall) => {
-    const found = readStruct(argument, vfioDeviceInfo, { size: INFO_SIZE });
-    const size = found.argsz >= INFO_SIZE_WITH_OFFSET ? INFO_SIZE_WITH_OFFSET : INFO_SIZE;
-    return { ...file, ...found, writable: argument.writable(0, size) };
+    const asked = readStruct(argument, vfioDeviceInfo, 0, INFO_SIZE);
+    const size = asked.argsz >= INFO_SIZE_WITH_OFFSET ? INFO_SIZE_WITH_OFFSET : INFO_SIZE;
+    return { ...file, asked, writable: argument.writable(0, size) };
   },
   stages: ['read', 'arguments', 'reply'],
 });
@@ -54,7 +56,7 @@ const INFO_UNREADABLE = objection(GET_DEVICE_INFO, {
   source: `vfio_pci_ioctl_get_info(), ${CORE}`,
   stage: 'read',
   errnos: ['EFAULT'],
-  when: ({ readable }) => !readable,
+  when: ({ asked }) => !asked.readable,
 });
 
 const INFO_ARGSZ = objection(GET_DEVICE_INFO, {
@@ -64,7 +66,7 @@ const INFO_ARGSZ = objection(GET_DEVICE_INFO, {
   source: `${HEADER}: argsz; vfio_pci_ioctl_get_info(), ${CORE}`,
   stage: 'arguments',
   errnos: ['EINVAL'],
-  when: ({ argsz }) => argsz < INFO_SIZE,
+  when: ({ asked }) => asked.argsz < INFO_SIZE,
 });
 
 const INFO_UNWRITABLE = objection(GET_DEVICE_INFO, {
@@ -110,10 +112,12 @@ const INFO_CAP_OFFSET = field(GET_DEVICE_INFO, {
   says: 'cap_offset is 0 for a device without capabilities, and is not written when argsz has no room for it.',
   source: `${HEADER}: vfio_device_info; vfio_pci_ioctl_get_info(), ${CORE}`,
   at: () => offsetOf(vfioDeviceInfo, 'cap_offset'),
-  bytes: ({ argsz }) => (argsz < INFO_SIZE_WITH_OFFSET ? undefined : u32Bytes(0)),
+  bytes: ({ asked }) => (asked.argsz < INFO_SIZE_WITH_OFFSET ? undefined : u32Bytes(0)),
 });
 
-interface RegionCall extends DeviceFile, Found<typeof vfioRegionInfo.fields> {
+interface RegionCall extends DeviceFile {
+  /** The structure that it was given. */
+  readonly asked: Found<typeof vfioRegionInfo.fields>;
   readonly writable: boolean;
 }
 
@@ -129,7 +133,7 @@ export const GET_REGION_INFO = request<DeviceFile, RegionCall>({
   request: VFIO_DEVICE_GET_REGION_INFO,
   situation: (file, { argument }: IoctlCall) => ({
     ...file,
-    ...readStruct(argument, vfioRegionInfo),
+    asked: readStruct(argument, vfioRegionInfo),
     writable: argument.writable(0, REGION_SIZE),
   }),
   stages: ['read', 'arguments', 'reply'],
@@ -142,7 +146,7 @@ const REGION_UNREADABLE = objection(GET_REGION_INFO, {
   source: `vfio_pci_ioctl_get_region_info(), ${CORE}`,
   stage: 'read',
   errnos: ['EFAULT'],
-  when: ({ readable }) => !readable,
+  when: ({ asked }) => !asked.readable,
 });
 
 const REGION_ARGSZ = objection(GET_REGION_INFO, {
@@ -152,7 +156,7 @@ const REGION_ARGSZ = objection(GET_REGION_INFO, {
   source: `${HEADER}: argsz; vfio_pci_ioctl_get_region_info(), ${CORE}`,
   stage: 'arguments',
   errnos: ['EINVAL'],
-  when: ({ argsz }) => argsz < REGION_SIZE,
+  when: ({ asked }) => asked.argsz < REGION_SIZE,
 });
 
 const REGION_UNKNOWN = objection(GET_REGION_INFO, {
@@ -162,7 +166,7 @@ const REGION_UNKNOWN = objection(GET_REGION_INFO, {
   source: `vfio_pci_ioctl_get_region_info(), ${CORE}`,
   stage: 'arguments',
   errnos: ['EINVAL'],
-  when: ({ device, index }): Holds => {
+  when: ({ device, asked: { index } }): Holds => {
     if (device.edu === undefined) return index >= VFIO_PCI_NUM_REGIONS ? 'perhaps' : false;
     return regionOf(device, index) === undefined;
   },
@@ -184,7 +188,7 @@ const REGION_FLAGS = field(GET_REGION_INFO, {
   says: 'A BAR of memory can be read, written and mapped; config space can be read and written; a region that is not there has no flags.',
   source: `${HEADER}: VFIO_REGION_INFO_FLAG_*; vfio_pci_ioctl_get_region_info(), ${CORE}`,
   at: () => offsetOf(vfioRegionInfo, 'flags'),
-  bytes: ({ device, index }) => {
+  bytes: ({ device, asked: { index } }) => {
     const region = regionOf(device, index);
     if (region === undefined) return 4;
     if (region.size === 0n) return u32Bytes(0);
@@ -199,7 +203,7 @@ const REGION_SIZES = field(GET_REGION_INFO, {
   says: 'size is that of the region in bytes, 0 for one that is not there.',
   source: `${HEADER}: Zero sized regions may be used to describe unimplemented regions`,
   at: () => offsetOf(vfioRegionInfo, 'size'),
-  bytes: ({ device, index }) => {
+  bytes: ({ device, asked: { index } }) => {
     const region = regionOf(device, index);
     return region === undefined ? 8 : u64Bytes(region.size);
   },
@@ -211,7 +215,7 @@ const REGION_OFFSET = field(GET_REGION_INFO, {
   says: 'offset is where the region begins in the file of the device: its index times 2^40.',
   source: `${HEADER}: Region offset from start of device fd; VFIO_PCI_INDEX_TO_OFFSET, include/linux/vfio_pci_core.h`,
   at: () => offsetOf(vfioRegionInfo, 'offset'),
-  bytes: ({ index }) => u64Bytes(regionOffset(index)),
+  bytes: ({ asked: { index } }) => u64Bytes(regionOffset(index)),
 });
 
 const REGION_CAP_OFFSET = field(GET_REGION_INFO, {

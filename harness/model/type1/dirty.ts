@@ -37,7 +37,9 @@ const KNOWN_FLAGS =
   VFIO_IOMMU_DIRTY_PAGES_FLAG_START | VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP | VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP;
 
 /** What a DIRTY_PAGES is about. Addresses and sizes in bytes. */
-export interface DirtyCall extends Found<typeof vfioIommuType1DirtyBitmap.fields> {
+export interface DirtyCall {
+  /** The structure that it was given. */
+  readonly asked: Found<typeof vfioIommuType1DirtyBitmap.fields>;
   readonly law: Law;
   readonly iommu: Iommu;
   readonly caller: Process;
@@ -46,22 +48,22 @@ export interface DirtyCall extends Found<typeof vfioIommuType1DirtyBitmap.fields
   /** The range whose bitmap is asked for, if it is and argsz has room for it. */
   readonly range: Found<typeof vfioIommuType1DirtyBitmapGet.fields> | undefined;
   /** The mappings in that range, ascending; looked up when first asked for. */
-  readonly mappings: () => readonly Mapping[];
+  mappings(): readonly Mapping[];
 }
 
 const situation = ({ vfio, iommu }: IommuFile, { caller, argument }: IoctlCall): DirtyCall => {
-  const found = readStruct(argument, vfioIommuType1DirtyBitmap);
-  const wantsBitmap = (found.flags & VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP) !== 0 && found.argsz >= SIZE_WITH_RANGE;
-  const range = wantsBitmap ? readStruct(argument, vfioIommuType1DirtyBitmapGet, { offset: SIZE }) : undefined;
+  const asked = readStruct(argument, vfioIommuType1DirtyBitmap, 0, SIZE);
+  const wantsBitmap = (asked.flags & VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP) !== 0 && asked.argsz >= SIZE_WITH_RANGE;
+  const range = wantsBitmap ? readStruct(argument, vfioIommuType1DirtyBitmapGet, SIZE) : undefined;
   let mappings: readonly Mapping[] | undefined;
   return {
-    ...found,
+    asked,
     law: vfio.law,
     iommu,
     caller,
     unit: smallestPage(vfio.platform),
     range,
-    mappings: () => {
+    mappings() {
       mappings ??= range === undefined ? [] : mappingsIn(iommu, range.iova, range.iova + range.size);
       return mappings;
     },
@@ -90,7 +92,8 @@ const STOPS = rule<(tracking: boolean) => boolean>({
 });
 
 const carryOut = (call: DirtyCall): void => {
-  const { law, iommu, flags } = call;
+  const { law, iommu } = call;
+  const { flags } = call.asked;
   if ((flags & VFIO_IOMMU_DIRTY_PAGES_FLAG_START) !== 0) iommu.tracking = law.of(STARTS).rule(iommu.tracking);
   if ((flags & VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP) !== 0) iommu.tracking = law.of(STOPS).rule(iommu.tracking);
   const delivery = deliveryOf(call);
@@ -126,7 +129,7 @@ const UNREADABLE = objection(DIRTY_PAGES_CALL, {
   source: IOCTL,
   stage: 'read',
   errnos: ['EFAULT'],
-  when: ({ readable }) => !readable,
+  when: ({ asked }) => !asked.readable,
 });
 
 const ARGSZ = objection(DIRTY_PAGES_CALL, {
@@ -136,7 +139,7 @@ const ARGSZ = objection(DIRTY_PAGES_CALL, {
   source: `include/uapi/linux/vfio.h: argsz; ${IOCTL}`,
   stage: 'arguments',
   errnos: ['EINVAL'],
-  when: ({ argsz }) => argsz < SIZE,
+  when: ({ asked }) => asked.argsz < SIZE,
 });
 
 const UNKNOWN_FLAGS = objection(DIRTY_PAGES_CALL, {
@@ -146,7 +149,7 @@ const UNKNOWN_FLAGS = objection(DIRTY_PAGES_CALL, {
   source: `${HEADER}; ${IOCTL}`,
   stage: 'arguments',
   errnos: ['EINVAL'],
-  when: ({ flags }) => (flags & ~KNOWN_FLAGS) !== 0,
+  when: ({ asked: { flags } }) => (flags & ~KNOWN_FLAGS) !== 0,
 });
 
 const ONE_FLAG = objection(DIRTY_PAGES_CALL, {
@@ -156,7 +159,7 @@ const ONE_FLAG = objection(DIRTY_PAGES_CALL, {
   source: `${HEADER}: Only one of the flags _START, _STOP and _GET may be specified at a time`,
   stage: 'arguments',
   errnos: ['EINVAL'],
-  when: ({ flags }) => flags === 0 || (flags & (flags - 1)) !== 0,
+  when: ({ asked: { flags } }) => flags === 0 || (flags & (flags - 1)) !== 0,
 });
 
 const RANGE_ARGSZ = objection(DIRTY_PAGES_CALL, {
@@ -166,7 +169,8 @@ const RANGE_ARGSZ = objection(DIRTY_PAGES_CALL, {
   source: `${HEADER}: argsz to a value including the size of structure vfio_iommu_type1_dirty_bitmap_get`,
   stage: 'arguments',
   errnos: ['EINVAL'],
-  when: ({ flags, argsz }) => (flags & VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP) !== 0 && argsz < SIZE_WITH_RANGE,
+  when: ({ asked: { flags, argsz } }) =>
+    (flags & VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP) !== 0 && argsz < SIZE_WITH_RANGE,
 });
 
 const RANGE_UNREADABLE = objection(DIRTY_PAGES_CALL, {

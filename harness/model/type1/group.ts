@@ -43,7 +43,8 @@ export const OPEN_ONCE: Objection<Group> = {
 };
 
 /** A GET_STATUS, and whether its argument can be written. */
-interface StatusCall extends Found<typeof vfioGroupStatus.fields> {
+interface StatusCall {
+  readonly asked: Found<typeof vfioGroupStatus.fields>;
   readonly group: Group;
   readonly writable: boolean;
 }
@@ -56,7 +57,7 @@ export const GET_STATUS = request<GroupFile, StatusCall>({
   on: 'group',
   request: VFIO_GROUP_GET_STATUS,
   situation: ({ group }, { argument }) => ({
-    ...readStruct(argument, vfioGroupStatus),
+    asked: readStruct(argument, vfioGroupStatus),
     group,
     writable: argument.writable(0, sizeOf(vfioGroupStatus)),
   }),
@@ -70,7 +71,7 @@ const STATUS_UNREADABLE = objection(GET_STATUS, {
   source: `vfio_group_ioctl_get_status(), ${MAIN}`,
   stage: 'read',
   errnos: ['EFAULT'],
-  when: ({ readable }) => !readable,
+  when: ({ asked }) => !asked.readable,
 });
 
 const STATUS_ARGSZ = objection(GET_STATUS, {
@@ -80,7 +81,7 @@ const STATUS_ARGSZ = objection(GET_STATUS, {
   source: `${HEADER}: argsz; vfio_group_ioctl_get_status(), ${MAIN}`,
   stage: 'arguments',
   errnos: ['EINVAL'],
-  when: ({ argsz }) => argsz < sizeOf(vfioGroupStatus),
+  when: ({ asked }) => asked.argsz < sizeOf(vfioGroupStatus),
 });
 
 const STATUS_UNWRITABLE = objection(GET_STATUS, {

@@ -25,7 +25,9 @@ const SIZE_WITH_OFFSET = SIZE + 4;
 const CHAIN_AT = encode(vfioIommuType1Info, {}).length;
 
 /** What a GET_INFO is about. Sizes in bytes. */
-export interface InfoCall extends Found<typeof vfioIommuType1Info.fields> {
+export interface InfoCall {
+  /** The structure that it was given. */
+  readonly asked: Found<typeof vfioIommuType1Info.fields>;
   readonly law: Law;
   readonly platform: Platform;
   readonly iommu: Iommu;
@@ -36,13 +38,13 @@ export interface InfoCall extends Found<typeof vfioIommuType1Info.fields> {
 }
 
 /** Whether the chain is written, or only its size reported. */
-const hasRoom = ({ argsz, chain }: InfoCall): boolean => argsz >= CHAIN_AT + chain.size;
+const hasRoom = ({ asked, chain }: InfoCall): boolean => asked.argsz >= CHAIN_AT + chain.size;
 
 const situation = ({ vfio, iommu }: IommuFile, { argument }: IoctlCall): InfoCall => {
   const { law, platform } = vfio;
   const [layout] = law.of(LAYOUTS).rule();
   return {
-    ...readStruct(argument, vfioIommuType1Info, { size: SIZE }),
+    asked: readStruct(argument, vfioIommuType1Info, 0, SIZE),
     law,
     platform,
     iommu,
@@ -93,7 +95,7 @@ const UNREADABLE = objection(GET_INFO_CALL, {
   source: GET_INFO,
   stage: 'read',
   errnos: ['EFAULT'],
-  when: ({ readable }) => !readable,
+  when: ({ asked }) => !asked.readable,
 });
 
 const ARGSZ = objection(GET_INFO_CALL, {
@@ -103,7 +105,7 @@ const ARGSZ = objection(GET_INFO_CALL, {
   source: `include/uapi/linux/vfio.h: argsz; ${GET_INFO}`,
   stage: 'arguments',
   errnos: ['EINVAL'],
-  when: ({ argsz }) => argsz < SIZE,
+  when: ({ asked }) => asked.argsz < SIZE,
 });
 
 const UNWRITABLE = objection(GET_INFO_CALL, {
@@ -114,7 +116,7 @@ const UNWRITABLE = objection(GET_INFO_CALL, {
   stage: 'reply',
   errnos: ['EFAULT'],
   when: (call) =>
-    !call.writable(0, call.law.of(WITHIN_ARGSZ).rule(call.argsz)) ||
+    !call.writable(0, call.law.of(WITHIN_ARGSZ).rule(call.asked.argsz)) ||
     (hasRoom(call) && !call.writable(CHAIN_AT, call.chain.size)),
 });
 
@@ -124,7 +126,7 @@ const ARGSZ_HINT = field(GET_INFO_CALL, {
   says: 'When the chain does not fit, argsz returns the size that structure and chain need; otherwise argsz stays as it was.',
   source: 'include/uapi/linux/vfio.h: argsz will be updated to report the necessary buffer size',
   at: () => offsetOf(vfioIommuType1Info, 'argsz'),
-  bytes: (call) => u32Bytes(hasRoom(call) ? call.argsz : CHAIN_AT + call.chain.size),
+  bytes: (call) => u32Bytes(hasRoom(call) ? call.asked.argsz : CHAIN_AT + call.chain.size),
 });
 
 const FLAGS = field(GET_INFO_CALL, {
@@ -154,7 +156,9 @@ const CAP_OFFSET = field(GET_INFO_CALL, {
     'include/uapi/linux/vfio.h: a zero value for the first capability offset (if available within the provided argsz)',
   at: () => offsetOf(vfioIommuType1Info, 'cap_offset'),
   bytes: (call) =>
-    call.law.of(WITHIN_ARGSZ).rule(call.argsz) < SIZE_WITH_OFFSET ? undefined : u32Bytes(hasRoom(call) ? CHAIN_AT : 0),
+    call.law.of(WITHIN_ARGSZ).rule(call.asked.argsz) < SIZE_WITH_OFFSET
+      ? undefined
+      : u32Bytes(hasRoom(call) ? CHAIN_AT : 0),
 });
 
 export const INFO_CLAUSES = [

@@ -26,7 +26,9 @@ const SIZE = 32;
 const KNOWN_FLAGS = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE | VFIO_DMA_MAP_FLAG_VADDR;
 
 /** What a MAP_DMA is about. Addresses and sizes in bytes. */
-export interface MapCall extends Found<typeof vfioIommuType1DmaMap.fields> {
+export interface MapCall {
+  /** The structure that it was given. */
+  readonly asked: Found<typeof vfioIommuType1DmaMap.fields>;
   readonly law: Law;
   readonly iommu: Iommu;
   readonly caller: Process;
@@ -37,27 +39,26 @@ export interface MapCall extends Found<typeof vfioIommuType1DmaMap.fields> {
   /** It gives a mapping a new vaddr instead of making one. */
   readonly updates: boolean;
   /** What could be pinned for it; looked up when first asked for. */
-  readonly pinnable: () => Resolution;
+  pinnable(): Resolution;
 }
 
 /** The pages that a mapping is made of. */
-const pagesOf = ({ size, pageSize }: MapCall): number => Number(size / BigInt(pageSize));
+const pagesOf = ({ asked, pageSize }: MapCall): number => Number(asked.size / BigInt(pageSize));
 
 const situation = ({ vfio, iommu }: IommuFile, { caller, argument }: IoctlCall): MapCall => {
-  const found = readStruct(argument, vfioIommuType1DmaMap, { size: SIZE });
-  const { pageSizeBytes } = vfio.platform;
-  const write = (found.flags & VFIO_DMA_MAP_FLAG_WRITE) !== 0;
+  const asked = readStruct(argument, vfioIommuType1DmaMap, 0, SIZE);
   let resolution: Resolution | undefined;
   return {
-    ...found,
+    asked,
     law: vfio.law,
     iommu,
     caller,
     unit: smallestPage(vfio.platform),
-    pageSize: pageSizeBytes,
-    updates: (found.flags & VFIO_DMA_MAP_FLAG_VADDR) !== 0,
-    pinnable: () => {
-      resolution ??= caller.space.resolve(found.vaddr, Number(found.size / BigInt(pageSizeBytes)), { write });
+    pageSize: vfio.platform.pageSizeBytes,
+    updates: (asked.flags & VFIO_DMA_MAP_FLAG_VADDR) !== 0,
+    pinnable() {
+      const write = (asked.flags & VFIO_DMA_MAP_FLAG_WRITE) !== 0;
+      resolution ??= caller.space.resolve(asked.vaddr, pagesOf(this), { write });
       return resolution;
     },
   };
@@ -65,7 +66,8 @@ const situation = ({ vfio, iommu }: IommuFile, { caller, argument }: IoctlCall):
 
 /** Makes the mapping: pins, charges, and takes one of the entries that are left. */
 const makeMapping = (call: MapCall): void => {
-  const { law, iommu, iova, vaddr, size, flags } = call;
+  const { law, iommu } = call;
+  const { iova, vaddr, size, flags } = call.asked;
   const write = (flags & VFIO_DMA_MAP_FLAG_WRITE) !== 0;
   const owner = law.of(CHARGES_CALLER).rule(call.caller);
   const { runs } = owner.space.pin(vaddr, pagesOf(call), { write });
@@ -105,7 +107,7 @@ const UNREADABLE = objection(MAP_DMA, {
   source: `vfio_iommu_type1_map_dma(), drivers/vfio/vfio_iommu_type1.c`,
   stage: 'read',
   errnos: ['EFAULT'],
-  when: ({ readable }) => !readable,
+  when: ({ asked }) => !asked.readable,
 });
 
 const ARGSZ = objection(MAP_DMA, {
@@ -115,7 +117,7 @@ const ARGSZ = objection(MAP_DMA, {
   source: 'include/uapi/linux/vfio.h: argsz; vfio_iommu_type1_map_dma(), drivers/vfio/vfio_iommu_type1.c',
   stage: 'arguments',
   errnos: ['EINVAL'],
-  when: ({ argsz }) => argsz < SIZE,
+  when: ({ asked }) => asked.argsz < SIZE,
 });
 
 const UNKNOWN_FLAGS = objection(MAP_DMA, {
@@ -125,7 +127,7 @@ const UNKNOWN_FLAGS = objection(MAP_DMA, {
   source: `${HEADER}; vfio_iommu_type1_map_dma(), drivers/vfio/vfio_iommu_type1.c`,
   stage: 'arguments',
   errnos: ['EINVAL'],
-  when: ({ flags }) => (flags & ~KNOWN_FLAGS) !== 0,
+  when: ({ asked }) => (asked.flags & ~KNOWN_FLAGS) !== 0,
 });
 
 const NEEDS_ACCESS = objection(MAP_DMA, {
@@ -135,7 +137,7 @@ const NEEDS_ACCESS = objection(MAP_DMA, {
   source: `${HEADER}: READ &/ WRITE required`,
   stage: 'arguments',
   errnos: ['EINVAL'],
-  when: ({ flags, updates }) => !updates && (flags & (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)) === 0,
+  when: ({ asked, updates }) => !updates && (asked.flags & (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)) === 0,
 });
 
 const ZERO_SIZE = objection(MAP_DMA, {
@@ -145,7 +147,7 @@ const ZERO_SIZE = objection(MAP_DMA, {
   source: DO_MAP,
   stage: 'arguments',
   errnos: ['EINVAL'],
-  when: ({ size }) => size === 0n,
+  when: ({ asked }) => asked.size === 0n,
 });
 
 const UNALIGNED = objection(MAP_DMA, {
@@ -155,7 +157,7 @@ const UNALIGNED = objection(MAP_DMA, {
   source: DO_MAP,
   stage: 'arguments',
   errnos: ['EINVAL'],
-  when: ({ iova, vaddr, size, unit }) => ((iova | vaddr | size) & (unit - 1n)) !== 0n,
+  when: ({ asked: { iova, vaddr, size }, unit }) => ((iova | vaddr | size) & (unit - 1n)) !== 0n,
 });
 
 const IOVA_WRAPS = objection(MAP_DMA, {
@@ -165,7 +167,7 @@ const IOVA_WRAPS = objection(MAP_DMA, {
   source: DO_MAP,
   stage: 'arguments',
   errnos: ['EINVAL'],
-  when: ({ iova, size }) => iova + size > TWO_TO_THE_64,
+  when: ({ asked: { iova, size } }) => iova + size > TWO_TO_THE_64,
 });
 
 const VADDR_WRAPS = objection(MAP_DMA, {
@@ -175,7 +177,7 @@ const VADDR_WRAPS = objection(MAP_DMA, {
   source: DO_MAP,
   stage: 'arguments',
   errnos: ['EINVAL'],
-  when: ({ vaddr, size }) => vaddr + size > TWO_TO_THE_64,
+  when: ({ asked: { vaddr, size } }) => vaddr + size > TWO_TO_THE_64,
 });
 
 const OVERLAP = objection(MAP_DMA, {
@@ -185,7 +187,8 @@ const OVERLAP = objection(MAP_DMA, {
   source: DO_MAP,
   stage: 'mappings',
   errnos: ['EEXIST'],
-  when: ({ updates, iommu, iova, size }) => !updates && iommu.mappings.overlapping(iova, iova + size) !== undefined,
+  when: ({ updates, iommu, asked: { iova, size } }) =>
+    !updates && iommu.mappings.overlapping(iova, iova + size) !== undefined,
 });
 
 const ENTRY_LIMIT = objection(MAP_DMA, {
@@ -205,7 +208,7 @@ const OUTSIDE_RANGES = objection(MAP_DMA, {
   source: `include/uapi/linux/vfio.h: IOVA capability; vfio_iommu_iova_dma_valid(), drivers/vfio/vfio_iommu_type1.c`,
   stage: 'mappings',
   errnos: ['EINVAL'],
-  when: ({ updates, iommu, iova, size }) =>
+  when: ({ updates, iommu, asked: { iova, size } }) =>
     !updates && !iommu.ranges.some(({ start, end }) => iova >= start && iova + size - 1n <= end),
 });
 
@@ -218,8 +221,7 @@ const ROLLS_BACK = rule<(pinned: number) => number>({
   rule: () => 0,
 });
 
-const rollBack = ({ law, caller, pinnable }: MapCall): void =>
-  caller.space.charge(law.of(ROLLS_BACK).rule(pinnable().pages));
+const rollBack = (call: MapCall): void => call.caller.space.charge(call.law.of(ROLLS_BACK).rule(call.pinnable().pages));
 
 const UNREACHABLE_MEMORY = objection(MAP_DMA, {
   id: 'map/unreachable-memory',
@@ -239,8 +241,9 @@ const LOCKED_MEMORY = objection(MAP_DMA, {
   source: 'vfio_pin_pages_remote(), drivers/vfio/vfio_iommu_type1.c',
   stage: 'memory',
   errnos: ['ENOMEM'],
-  when: ({ law, updates, caller, pinnable, pageSize }) =>
-    !updates && exceedsLimit(law, caller, law.of(CHARGED_PAGES).rule(pinnable().runs), pageSize),
+  when: (call) =>
+    !call.updates &&
+    exceedsLimit(call.law, call.caller, call.law.of(CHARGED_PAGES).rule(call.pinnable().runs), call.pageSize),
   leaves: rollBack,
 });
 

@@ -38,7 +38,9 @@ const SIZE_WITH_BITMAP = SIZE + sizeOf(vfioBitmap);
 const KNOWN_FLAGS = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP | VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR;
 
 /** What an UNMAP_DMA is about. Addresses and sizes in bytes. */
-export interface UnmapCall extends Found<typeof vfioIommuType1DmaUnmap.fields> {
+export interface UnmapCall {
+  /** The structure that it was given. */
+  readonly asked: Found<typeof vfioIommuType1DmaUnmap.fields>;
   readonly law: Law;
   readonly iommu: Iommu;
   readonly caller: Process;
@@ -52,27 +54,27 @@ export interface UnmapCall extends Found<typeof vfioIommuType1DmaUnmap.fields> {
   /** The argument can be written. */
   readonly writable: boolean;
   /** The mappings it is about, ascending; looked up when first asked for. */
-  readonly selected: () => readonly Mapping[];
+  selected(): readonly Mapping[];
 }
 
 const situation = ({ vfio, iommu }: IommuFile, { caller, argument }: IoctlCall): UnmapCall => {
   const { law } = vfio;
-  const found = readStruct(argument, vfioIommuType1DmaUnmap);
-  const { flags, iova, size } = found;
+  const asked = readStruct(argument, vfioIommuType1DmaUnmap, 0, SIZE);
+  const { flags, iova, size } = asked;
   const all = (flags & VFIO_DMA_UNMAP_FLAG_ALL) !== 0;
-  const wantsBitmap = (flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0 && found.argsz >= SIZE_WITH_BITMAP;
+  const wantsBitmap = (flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0 && asked.argsz >= SIZE_WITH_BITMAP;
   let selected: readonly Mapping[] | undefined;
   return {
-    ...found,
+    asked,
     law,
     iommu,
     caller,
     unit: smallestPage(vfio.platform),
     all,
     invalidates: (flags & VFIO_DMA_UNMAP_FLAG_VADDR) !== 0,
-    bitmap: wantsBitmap ? readStruct(argument, vfioBitmap, { offset: SIZE }) : undefined,
+    bitmap: wantsBitmap ? readStruct(argument, vfioBitmap, SIZE) : undefined,
     writable: argument.writable(0, SIZE),
-    selected: () => {
+    selected() {
       selected ??= all
         ? law.of(ALL_SELECTS).rule(iommu)
         : law.of(iommu.v2 ? V2_SELECTS : V1_SELECTS).rule(iommu, iova, law.of(RANGE_END).rule(iova, size));
@@ -90,8 +92,8 @@ const RANGE_END = rule<(iova: bigint, size: bigint) => bigint>({
   rule: (iova, size) => iova + size,
 });
 
-const deliveryOf = ({ law, caller, bitmap, iova, unit }: UnmapCall): Delivery | undefined =>
-  bitmap === undefined ? undefined : { law, space: caller.space, data: bitmap.data, base: iova, unit };
+const deliveryOf = ({ law, caller, bitmap, asked, unit }: UnmapCall): Delivery | undefined =>
+  bitmap === undefined ? undefined : { law, space: caller.space, data: bitmap.data, base: asked.iova, unit };
 
 const carryOut = (call: UnmapCall): void => {
   const { law, iommu } = call;
@@ -133,7 +135,7 @@ const UNREADABLE = objection(UNMAP_DMA, {
   source: UNMAP,
   stage: 'read',
   errnos: ['EFAULT'],
-  when: ({ readable }) => !readable,
+  when: ({ asked }) => !asked.readable,
 });
 
 const ARGSZ = objection(UNMAP_DMA, {
@@ -143,7 +145,7 @@ const ARGSZ = objection(UNMAP_DMA, {
   source: `include/uapi/linux/vfio.h: argsz; ${UNMAP}`,
   stage: 'arguments',
   errnos: ['EINVAL'],
-  when: ({ argsz }) => argsz < SIZE,
+  when: ({ asked }) => asked.argsz < SIZE,
 });
 
 const UNKNOWN_FLAGS = objection(UNMAP_DMA, {
@@ -153,7 +155,7 @@ const UNKNOWN_FLAGS = objection(UNMAP_DMA, {
   source: `${HEADER}; ${UNMAP}`,
   stage: 'arguments',
   errnos: ['EINVAL'],
-  when: ({ flags }) => (flags & ~KNOWN_FLAGS) !== 0,
+  when: ({ asked }) => (asked.flags & ~KNOWN_FLAGS) !== 0,
 });
 
 const EXCLUSIVE_FLAGS = objection(UNMAP_DMA, {
@@ -163,7 +165,8 @@ const EXCLUSIVE_FLAGS = objection(UNMAP_DMA, {
   source: `${HEADER}: This cannot be combined with the get-dirty-bitmap flag`,
   stage: 'arguments',
   errnos: ['EINVAL'],
-  when: ({ flags, all, invalidates }) => (flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0 && (all || invalidates),
+  when: ({ asked: { flags }, all, invalidates }) =>
+    (flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0 && (all || invalidates),
 });
 
 const BITMAP_ARGSZ = objection(UNMAP_DMA, {
@@ -173,7 +176,8 @@ const BITMAP_ARGSZ = objection(UNMAP_DMA, {
   source: `${HEADER}: the user must provide a struct vfio_bitmap in data[]; ${UNMAP}`,
   stage: 'arguments',
   errnos: ['EINVAL'],
-  when: ({ flags, argsz }) => (flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0 && argsz < SIZE_WITH_BITMAP,
+  when: ({ asked: { flags, argsz } }) =>
+    (flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0 && argsz < SIZE_WITH_BITMAP,
 });
 
 const ALL_WITH_RANGE = objection(UNMAP_DMA, {
@@ -183,7 +187,7 @@ const ALL_WITH_RANGE = objection(UNMAP_DMA, {
   source: `${HEADER}: iova and size must be 0`,
   stage: 'range',
   errnos: ['EINVAL'],
-  when: ({ all, iova, size }) => all && (iova !== 0n || size !== 0n),
+  when: ({ all, asked: { iova, size } }) => all && (iova !== 0n || size !== 0n),
 });
 
 const ZERO_SIZE = objection(UNMAP_DMA, {
@@ -193,7 +197,7 @@ const ZERO_SIZE = objection(UNMAP_DMA, {
   source: DO_UNMAP,
   stage: 'range',
   errnos: ['EINVAL'],
-  when: ({ all, size }) => !all && size === 0n,
+  when: ({ all, asked: { size } }) => !all && size === 0n,
 });
 
 const UNALIGNED = objection(UNMAP_DMA, {
@@ -203,7 +207,7 @@ const UNALIGNED = objection(UNMAP_DMA, {
   source: DO_UNMAP,
   stage: 'range',
   errnos: ['EINVAL'],
-  when: ({ iova, size, unit }) => ((iova | size) & (unit - 1n)) !== 0n,
+  when: ({ asked: { iova, size }, unit }) => ((iova | size) & (unit - 1n)) !== 0n,
 });
 
 const WRAPS = objection(UNMAP_DMA, {
@@ -213,7 +217,7 @@ const WRAPS = objection(UNMAP_DMA, {
   source: DO_UNMAP,
   stage: 'range',
   errnos: ['EINVAL'],
-  when: ({ law, iova, size }) => law.of(RANGE_END).rule(iova, size) > TWO_TO_THE_64,
+  when: ({ law, asked: { iova, size } }) => law.of(RANGE_END).rule(iova, size) > TWO_TO_THE_64,
 });
 
 const BITMAP_UNREADABLE = objection(UNMAP_DMA, {
@@ -253,7 +257,7 @@ const BITMAP_TOO_SMALL = objection(UNMAP_DMA, {
   source: 'verify_bitmap_size(), drivers/vfio/vfio_iommu_type1.c',
   stage: 'range',
   errnos: ['EINVAL'],
-  when: ({ bitmap, size, unit }) => bitmap?.readable === true && tooSmall(bitmap.size, size, unit),
+  when: ({ bitmap, asked: { size }, unit }) => bitmap?.readable === true && tooSmall(bitmap.size, size, unit),
 });
 
 const BITMAP_TOO_LARGE = objection(UNMAP_DMA, {
@@ -283,7 +287,7 @@ const BISECTS = objection(UNMAP_DMA, {
   source: `${DO_UNMAP}: there must not be any previous mappings bisected by the range`,
   stage: 'mappings',
   errnos: ['EINVAL'],
-  when: ({ law, iommu, all, iova, size }) =>
+  when: ({ law, iommu, all, asked: { iova, size } }) =>
     iommu.v2 && !all && bisects(iommu, iova, law.of(RANGE_END).rule(iova, size)),
 });
 

@@ -26,7 +26,7 @@ export const UPDATES_VADDR = rule<(call: MapCall) => void>({
   level: 'must',
   says: 'MAP_DMA with VADDR gives an invalidated mapping a new vaddr: its IOVA, pages and permissions stay as they are, and no entry is taken.',
   source: `${HEADER}: VFIO_DMA_MAP_FLAG_VADDR`,
-  rule: ({ law, iommu, iova, vaddr, caller }) => {
+  rule: ({ law, iommu, caller, asked: { iova, vaddr } }) => {
     const mapping = iommu.mappings.get(iova);
     if (mapping === undefined) throw new RangeError('only a mapping that is there can be updated');
     const owner = law.of(CHANGES_OWNER).rule(law, mapping, caller);

@@ -15,7 +15,8 @@ const EXCLUSIVE_FLAGS = objection(MAP_DMA, {
   source: `${HEADER}: the READ & WRITE flags must be 0`,
   stage: 'arguments',
   errnos: ['EINVAL'],
-  when: ({ updates, flags }) => updates && (flags & (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)) !== 0,
+  when: ({ updates, asked: { flags } }) =>
+    updates && (flags & (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)) !== 0,
 });
 
 const NO_MAPPING = objection(MAP_DMA, {
@@ -25,7 +26,8 @@ const NO_MAPPING = objection(MAP_DMA, {
   source: DO_MAP,
   stage: 'mappings',
   errnos: ['ENOENT'],
-  when: ({ updates, iommu, iova, size }) => updates && iommu.mappings.overlapping(iova, iova + size) === undefined,
+  when: ({ updates, iommu, asked: { iova, size } }) =>
+    updates && iommu.mappings.overlapping(iova, iova + size) === undefined,
 });
 
 const OTHER_RANGE = objection(MAP_DMA, {
@@ -35,7 +37,7 @@ const OTHER_RANGE = objection(MAP_DMA, {
   source: `${HEADER}: iova and size must match those in the original MAP_DMA call; ${DO_MAP}`,
   stage: 'mappings',
   errnos: ['EINVAL'],
-  when: ({ updates, iommu, iova, size }) => {
+  when: ({ updates, iommu, asked: { iova, size } }) => {
     if (!updates) return false;
     const found = iommu.mappings.overlapping(iova, iova + size);
     return found !== undefined && (found.start !== iova || found.end !== iova + size);
@@ -49,7 +51,7 @@ const NOT_INVALIDATED = objection(MAP_DMA, {
   source: `${HEADER}: The vaddr must have previously been invalidated; ${DO_MAP}`,
   stage: 'mappings',
   errnos: ['EINVAL'],
-  when: ({ updates, iommu, iova }) => updates && iommu.mappings.get(iova)?.vaddrValid === true,
+  when: ({ updates, iommu, asked: { iova } }) => updates && iommu.mappings.get(iova)?.vaddrValid === true,
 });
 
 const NEW_OWNER_LIMIT = objection(MAP_DMA, {
@@ -59,7 +61,7 @@ const NEW_OWNER_LIMIT = objection(MAP_DMA, {
   source: 'vfio_change_dma_owner(), drivers/vfio/vfio_iommu_type1.c',
   stage: 'memory',
   errnos: ['ENOMEM'],
-  when: ({ law, updates, iommu, iova, caller, pageSize }) => {
+  when: ({ law, updates, iommu, asked: { iova }, caller, pageSize }) => {
     const mapping = updates ? iommu.mappings.get(iova) : undefined;
     if (mapping === undefined || law.of(CHANGES_OWNER).rule(law, mapping, caller) === undefined) return false;
     return exceedsLimit(law, caller, mapping.charged, pageSize);
@@ -73,9 +75,10 @@ const INVALIDATED_TWICE = objection(UNMAP_DMA, {
   source: 'vfio_dma_do_unmap(), drivers/vfio/vfio_iommu_type1.c',
   stage: 'mappings',
   errnos: ['EINVAL'],
-  when: ({ invalidates, selected }) => invalidates && selected().some(({ vaddrValid }) => !vaddrValid),
-  leaves: ({ law, iommu, selected }) => {
-    const valid = selected().filter(({ vaddrValid }) => vaddrValid);
+  when: (call) => call.invalidates && call.selected().some(({ vaddrValid }) => !vaddrValid),
+  leaves: (call) => {
+    const { law, iommu } = call;
+    const valid = call.selected().filter(({ vaddrValid }) => vaddrValid);
     law.of(INVALIDATES_VADDR).rule(iommu, law.of(INVALIDATION_ROLLS_BACK).rule(valid));
   },
 });
