@@ -38,7 +38,8 @@ export interface HelperSession {
   /**
    * Runs one program; programs given while one runs are queued and sent ahead, and their runs come back in order. When
    * the connection ends, the program that was running ends as `onLost` says, and those behind it are `lost`.
-   * Throws HostTrouble when the session is over, UsageTrouble for a program that cannot be written as text.
+   * Throws HostTrouble when the session is over, UsageTrouble for a program that cannot be written as text,
+   * or deadlines beyond the bounds.
    */
   run(program: Program, deadlines: Deadlines): Promise<Run>;
   /** Takes leave of the helper and closes the streams. Never throws; may be called twice. */
@@ -48,8 +49,8 @@ export interface HelperSession {
 /** A program that was given to `run` and has not ended. */
 interface Pending {
   readonly id: number;
-  readonly text: string;
-  readonly deadlines: Deadlines;
+  readonly frame: string;
+  readonly programMs: number;
   /** How often each call is taken. */
   readonly counts: readonly number[];
   readonly observations: Observation[];
@@ -90,13 +91,13 @@ const createConversation = ({ toHelper, fromHelper }: HelperStreams, options: Se
     clearTimeout(watch);
     const [head] = sent;
     if (head === undefined) return;
-    const patience = head.deadlines.programMs + marginMs;
+    const patience = head.programMs + marginMs;
     watch = setTimeout(() => lose(`nothing came from the helper for ${patience} ms`), patience);
   };
 
   const mayGoAhead = (next: Pending): boolean => {
     if (blocked || lost !== undefined) return false;
-    const bytes = sent.reduce((sum, pending) => sum + pending.text.length, next.text.length);
+    const bytes = sent.reduce((sum, pending) => sum + pending.frame.length, next.frame.length);
     return sent.length === 0 || (sent.length < programsAhead && bytes <= bytesAhead);
   };
 
@@ -104,7 +105,7 @@ const createConversation = ({ toHelper, fromHelper }: HelperStreams, options: Se
     for (let [next] = queue; next !== undefined && mayGoAhead(next); [next] = queue) {
       queue.shift();
       sent.push(next);
-      blocked = !toHelper.write(frame(next.id, next.text, next.deadlines), 'latin1');
+      blocked = !toHelper.write(next.frame, 'latin1');
       if (sent.length === 1) watchHead();
     }
   };
@@ -204,9 +205,11 @@ const createConversation = ({ toHelper, fromHelper }: HelperStreams, options: Se
     },
     run: async (program, deadlines) => {
       if (lost !== undefined) throw new HostTrouble(`the session with the helper is over: ${lost}`);
-      const text = printProgram(program);
+      const id = nextId++;
+      const text = frame(id, printProgram(program), deadlines);
       return new Promise<Run>((resolve) => {
-        queue.push({ id: nextId++, text, deadlines, counts: countsOf(program), observations: [], log: [], resolve });
+        const counts = countsOf(program);
+        queue.push({ id, frame: text, programMs: deadlines.programMs, counts, observations: [], log: [], resolve });
         sendAhead();
       });
     },
@@ -246,10 +249,11 @@ const checkPlace = ({ counts }: Pending, { step, last }: Observation): void => {
 };
 
 /** A program that the helper refused is our fault, and nothing of it ran: the first call says so. */
-const refusal = ({ text }: Pending, line: number, reason: string): Observation => ({
+const refusal = ({ frame: text }: Pending, line: number, reason: string): Observation => ({
   step: 0,
   iteration: 0,
   last: 0,
   mishap: 'bad',
-  detail: `the helper refused the program at line ${line} (${text.split('\n', line)[line - 1]?.trim() ?? ''}): ${reason}`,
+  // The frame's own line comes before the program's.
+  detail: `the helper refused the program at line ${line} (${text.split('\n', line + 1)[line]?.trim() ?? ''}): ${reason}`,
 });

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { OPS_HASH } from '../program/ops.ts';
-import { HostTrouble } from '../trouble.ts';
+import { HostTrouble, UsageTrouble } from '../trouble.ts';
 import { createDecoder, frame, LIMITS, type Limits, parseGreeting, type Reply } from './protocol.ts';
 
 const GREETING = `vfio-conform-helper 1 ${OPS_HASH} 6.1.0-56-amd64 4096 77`;
@@ -61,6 +61,17 @@ describe('wire/protocol', () => {
   it('frames a program by its length in bytes', () => {
     expect(frame(7, 'main exec\n', { stepMs: 2000, programMs: 9000 })).to.equal('run 7 10 2000 9000\nmain exec\n');
   });
+
+  for (const deadlines of [
+    { stepMs: 0, programMs: 1 },
+    { stepMs: 600_001, programMs: 1 },
+    { stepMs: 1, programMs: 3_600_001 },
+    { stepMs: 1.5, programMs: 1 },
+  ]) {
+    it(`asks for no deadlines of ${deadlines.stepMs} and ${deadlines.programMs} ms`, () => {
+      expect(() => frame(1, '', deadlines)).to.throw(UsageTrouble, 'the deadline of a');
+    });
+  }
 
   it('reads a whole conversation', () => expect(decode([CONVERSATION])).to.deep.equal(REPLIES));
 

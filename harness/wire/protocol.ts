@@ -6,7 +6,7 @@ import { Malformed } from '../program/malformed.ts';
 import { parseObservation, unescapeText } from '../program/observation-text.ts';
 import { OPS_HASH } from '../program/ops.ts';
 import type { Observation } from '../program/step.ts';
-import { HostTrouble } from '../trouble.ts';
+import { HostTrouble, UsageTrouble } from '../trouble.ts';
 
 const PROTOCOL_VERSION = 1;
 
@@ -50,12 +50,28 @@ export const LIMITS: Limits = {
   logLines: 200,
 };
 
-/** The frame that asks for a program; `text` is what printProgram made. Deadlines are in milliseconds. */
+/** Bounds of a frame's deadlines, in milliseconds. */
+const MAX_STEP_MS = 600_000;
+const MAX_PROGRAM_MS = 3_600_000;
+
+/**
+ * The frame that asks for a program; `text` is what printProgram made. Throws UsageTrouble for deadlines, in milliseconds,
+ * that the helper would not take.
+ */
 export const frame = (
   id: number,
   text: string,
-  deadlines: { readonly stepMs: number; readonly programMs: number },
-): string => `run ${id} ${Buffer.byteLength(text)} ${deadlines.stepMs} ${deadlines.programMs}\n${text}`;
+  { stepMs, programMs }: { readonly stepMs: number; readonly programMs: number },
+): string => {
+  const step = deadline('a step', stepMs, MAX_STEP_MS);
+  const program = deadline('a program', programMs, MAX_PROGRAM_MS);
+  return `run ${id} ${Buffer.byteLength(text)} ${step} ${program}\n${text}`;
+};
+
+const deadline = (what: string, ms: number, max: number): number => {
+  if (Number.isInteger(ms) && ms >= 1 && ms <= max) return ms;
+  throw new UsageTrouble(`the deadline of ${what} is 1 to ${max} ms, not ${ms}`);
+};
 
 /** The frame that ends the conversation. */
 export const BYE = 'bye\n';
