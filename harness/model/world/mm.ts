@@ -23,6 +23,9 @@ export const USER_END = 0x7fff_ffff_f000n;
 /** Where the model puts memories that name no place: any stretch will do, because programs never see addresses. */
 const FIRST_PLACE = 0x1000_0000_0000n;
 
+/** Where its places end: behind it lie the program itself, its libraries and its stack. */
+const LAST_PLACE = 0x7000_0000_0000n;
+
 /** Part of an area that an access goes through: `size` bytes from `offset` in the area on. */
 type SeePart = (area: Area, offset: bigint, size: bigint) => void;
 
@@ -169,7 +172,7 @@ export class Mm implements AddressSpace {
       start = roundUp(taken.end + room, align);
       taken = this.#areas.overlapping(start, start + size);
     }
-    return start + size + room <= USER_END ? start : undefined;
+    return start + size + room <= LAST_PLACE ? start : undefined;
   }
 
   /** Maps an area where nothing is mapped. */

@@ -7,8 +7,9 @@ import type { OpenFile } from './process.ts';
 /** Bytes that stand outside of what a program gave a call, so that reading or writing too far shows. */
 export const GUARD_BYTE = 0xa5;
 
-/** Guard bytes behind an inline argument that can surely be read and written; what is behind them can not. */
+/** Guard bytes behind an inline argument, at least; it begins at a multiple of 8, and what is behind its guard bytes cannot be touched. */
 const GUARD_SIZE = 256;
+const ALIGNMENT = 8;
 
 /** Where the model says that inline arguments lie; nothing else is ever mapped there. */
 const INLINE_ADDRESS = 0x0800_0000_0000n;
@@ -48,7 +49,8 @@ const memoryArgument = (value: bigint, space: Mm): UserArgument => ({
 
 /** An argument in a buffer of exactly its size, with guard bytes behind it. */
 const inlineArgument = (bytes: Uint8Array, patches: readonly Patch[], resolver: Resolver): UserArgument => {
-  const within = (offset: number, size: number): boolean => offset >= 0 && offset + size <= bytes.length + GUARD_SIZE;
+  const end = Math.ceil(bytes.length / ALIGNMENT) * ALIGNMENT + GUARD_SIZE;
+  const within = (offset: number, size: number): boolean => offset >= 0 && offset + size <= end;
   return {
     value: INLINE_ADDRESS,
     read: (offset, size) => {

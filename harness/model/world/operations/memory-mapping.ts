@@ -15,9 +15,6 @@ import { type Operations, withFile, withMemory, withPlace } from '../world.ts';
 /** Below this address only privileged processes may map (vm.mmap_min_addr, as distributions set it). */
 const LOWEST_PLACE = 0x1_0000n;
 
-/** Sizes from here on do not fit whatever else is mapped. */
-const MAX_SIZE = 1n << 46n;
-
 /** What is to be mapped under a name. Sizes and offsets in bytes. */
 interface Wanted {
   readonly name: string;
@@ -43,7 +40,6 @@ const mapping = (actor: Actor, wanted: Wanted): Answer => {
   const { space } = actor;
   if (actor.memories.get(wanted.name) !== undefined) return unspecified(`the name ${wanted.name} is taken`);
   if (wanted.length === 0n) return fails('EINVAL', MEMORY_MAPPING);
-  if (wanted.length > MAX_SIZE) return fails('ENOMEM', MEMORY_MAPPING);
   const mapAt = (start: bigint): Answer =>
     allow(
       success(MEMORY_MAPPING, { effect: () => actor.memories.set(wanted.name, establish(space, start, wanted)) }),
@@ -58,7 +54,8 @@ const mapping = (actor: Actor, wanted: Wanted): Answer => {
     if (start < LOWEST_PLACE)
       return unspecified('whether the lowest addresses can be mapped depends on vm.mmap_min_addr');
     if (start + wanted.length > USER_END) return fails('ENOMEM', MEMORY_MAPPING);
-    if (!space.isFree(start, start + wanted.length)) return fails('EEXIST', MEMORY_MAPPING);
+    if (!space.isFree(start - wanted.margin, start + wanted.length + wanted.margin))
+      return fails('EEXIST', MEMORY_MAPPING);
     return mapAt(start);
   });
 };
@@ -80,8 +77,12 @@ const establish = (space: Mm, start: bigint, wanted: Wanted): NamedMemory => {
   const mayWrite = file === undefined || content.kind === 'private' || file.flags === 'rw';
   space.map({ start, end, prot: 'rw', content, mayWrite, granule, file });
   const page = BigInt(space.pageSize);
-  for (const neighbour of [start - page, end]) {
-    if (space.isFree(neighbour, neighbour + page)) space.map(neighbourPage(space, neighbour, margin > 0n));
+  if (margin > 0n) {
+    space.map(neighbourPage(space, start - page, true));
+    space.map(neighbourPage(space, end, true));
+  }
+  for (const neighbour of [start - margin - page, end + margin]) {
+    if (space.isFree(neighbour, neighbour + page)) space.map(neighbourPage(space, neighbour, false));
   }
   const memory = { base: start + offset, size, start, end, margin };
   if (wanted.guarded) writeGuards(space, memory);
@@ -130,18 +131,22 @@ const backedContent = (
     ? { kind: 'device', device: backing.device, offset: backing.offset }
     : fileContent(backing.object, share, offset);
 
-/** The range of whole pages that munmap and mprotect make of their arguments; `undefined` when they refuse them. */
-const pageRange = (
-  { space }: Actor,
-  { base }: NamedMemory,
-  offset: bigint,
-  size: bigint,
-): { readonly start: bigint; readonly end: bigint } | undefined => {
-  const page = BigInt(space.pageSize);
-  const start = BigInt.asUintN(64, base + offset);
-  const end = start + roundUp(size, page);
-  return start % page === 0n && end <= USER_END ? { start, end } : undefined;
-};
+/** Answers for the range of whole pages that munmap and mprotect make of their arguments; it must be the memory's own. */
+const withPages = (
+  actor: Actor,
+  { name, offset, size }: { readonly name: string; readonly offset: bigint; readonly size: bigint },
+  answer: (start: bigint, end: bigint) => Answer,
+): Answer =>
+  withMemory(actor, name, (memory) => {
+    const page = BigInt(actor.space.pageSize);
+    const start = BigInt.asUintN(64, memory.base + offset);
+    const end = start + roundUp(size, page);
+    if (start < memory.start - memory.margin || start > memory.end + memory.margin) return unspecified(NOT_ITS_OWN);
+    if (start % page !== 0n) return fails('EINVAL', MEMORY_MAPPING);
+    return end > memory.end + memory.margin ? unspecified(NOT_ITS_OWN) : answer(start, end);
+  });
+
+const NOT_ITS_OWN = 'the range goes beyond the memory it names';
 
 /** Whether areas would be divided within one of their pages: huge pages come whole. */
 const splitsHugePage = ({ space }: Actor, start: bigint, end: bigint): boolean =>
@@ -159,7 +164,7 @@ export const MEMORY_MAPPING_OPERATIONS: Operations<'mem' | 'map' | 'protect' | '
     { name, size, offset = 0n, share = 'private', prot = 'rw', huge, align = 0n, guard = 0n, at },
   ) => {
     const page = BigInt(actor.space.pageSize);
-    const granule = huge ?? page;
+    const granule = greatest(huge ?? page, page);
     const length = roundUp(offset + size, granule);
     return mapping(actor, {
       name,
@@ -209,32 +214,23 @@ export const MEMORY_MAPPING_OPERATIONS: Operations<'mem' | 'map' | 'protect' | '
       });
     }),
 
-  protect: (_world, actor, { name, offset, size, prot }) =>
-    withMemory(actor, name, (memory) => {
-      const range = pageRange(actor, memory, offset, size);
-      if (range === undefined) return fails(actorRangeErrno(actor, memory, offset), MEMORY_MAPPING);
-      const { start, end } = range;
+  protect: (_world, actor, call) =>
+    withPages(actor, call, (start, end) => {
       const { space } = actor;
       if (splitsHugePage(actor, start, end)) return fails('EINVAL', MEMORY_MAPPING);
-      const write = prot === 'w' || prot === 'rw';
-      const areas = space.areas(start, end);
-      const refused = write ? areas.find((area) => !area.mayWrite) : undefined;
+      // mprotect goes from area to area, and what it changed before it was refused stays changed.
+      const write = call.prot === 'w' || call.prot === 'rw';
+      const refused = write ? space.areas(start, end).find(({ mayWrite }) => !mayWrite) : undefined;
       const mappedTo = space.mappedTo(start, end);
       const stop = refused !== undefined && refused.start < mappedTo ? greatest(refused.start, start) : mappedTo;
-      const effect = (): void => space.protect(start, stop, prot);
+      const effect = (): void => space.protect(start, stop, call.prot);
       if (stop === end) return succeeds(MEMORY_MAPPING, { effect });
       return fails(stop === mappedTo ? 'ENOMEM' : 'EACCES', MEMORY_MAPPING, effect);
     }),
 
-  unmap: (_world, actor, { name, offset, size }) =>
-    withMemory(actor, name, (memory) => {
-      const range = pageRange(actor, memory, offset, size);
-      if (range === undefined || size === 0n) return fails('EINVAL', MEMORY_MAPPING);
-      if (splitsHugePage(actor, range.start, range.end)) return fails('EINVAL', MEMORY_MAPPING);
-      return succeeds(MEMORY_MAPPING, { effect: () => actor.space.unmap(range.start, range.end) });
+  unmap: (_world, actor, call) =>
+    withPages(actor, call, (start, end) => {
+      if (call.size === 0n || splitsHugePage(actor, start, end)) return fails('EINVAL', MEMORY_MAPPING);
+      return succeeds(MEMORY_MAPPING, { effect: () => actor.space.unmap(start, end) });
     }),
 };
-
-/** mprotect refuses unaligned addresses with EINVAL and ranges beyond the address space with ENOMEM. */
-const actorRangeErrno = ({ space }: Actor, { base }: NamedMemory, offset: bigint): 'EINVAL' | 'ENOMEM' =>
-  (base + offset) % BigInt(space.pageSize) === 0n ? 'ENOMEM' : 'EINVAL';

@@ -90,6 +90,10 @@ describeTranscripts('mappings', {
       main unmap ram 0 0x3000      => 0`,
   'stand where they are put, or are refused': `
       main mem low 0x1000 at=0x10000000 => 0
+      main mem beside 0x1000 at=0x10001000 => EEXIST
+      main mem near 0x1000 at=0x10002000 => 0
+      main mem guarded 0x1000 at=0x10004000 guard=1 => EEXIST
+      main mem guarded 0x1000 at=0x10005000 guard=1 => 0
       main mem same 0x1000 at=0x10000000 => EEXIST
       main mem odd 0x1000 at=0x20000001 => EINVAL
       main mem high 0x1000 at=0x7ffffffff000 => ENOMEM
@@ -103,6 +107,8 @@ describeTranscripts('mappings', {
       main write ram 0 01          => EFAULT
       main write ram 0x2000 01     => 0
       main protect ram 1 0x1000 r  => EINVAL
+      main protect ram 0x1000 0x3000 r => open
+      main unmap ram 0x4000 0x1000 => open
       main protect ram 0 0 r       => 0`,
   'of huge pages may not be had, and come whole': `
       main mem ram 0x200000 huge=0x200000 => 0|ENOMEM|EINVAL|ENODEV
