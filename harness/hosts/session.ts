@@ -1,9 +1,9 @@
 import type { Readable, Writable } from 'node:stream';
-import type { Ending, Observation, Program, Run } from '../program/step.ts';
-import { printProgram } from '../program/text.ts';
+import type { Ending, Program, Run } from '../program/step.ts';
 import { HostTrouble } from '../trouble.ts';
-import { BYE, createDecoder, frame, type Greeting, type Reply } from '../wire/protocol.ts';
+import { BYE, createDecoder, type Greeting, type Reply } from '../wire/protocol.ts';
 import type { Deadlines } from './host.ts';
+import { createPending, type Pending } from './pending.ts';
 
 /** The two directions of a connection to a helper; for an ssh2 channel both are the channel. */
 export interface HelperStreams {
@@ -46,18 +46,6 @@ export interface HelperSession {
   close(): Promise<void>;
 }
 
-/** A program that was given to `run` and has not ended. */
-interface Pending {
-  readonly id: number;
-  readonly frame: string;
-  readonly programMs: number;
-  /** How often each call is taken. */
-  readonly counts: readonly number[];
-  readonly observations: Observation[];
-  log: string[] | undefined;
-  readonly resolve: (run: Run) => void;
-}
-
 /** Waits for the helper's greeting on these streams. Throws HostTrouble if it does not come, or is not the one expected. */
 export const openSession = async (streams: HelperStreams, options: SessionOptions = {}): Promise<HelperSession> => {
   const { handshakeMs } = { ...DEFAULTS, ...options };
@@ -70,51 +58,71 @@ export const openSession = async (streams: HelperStreams, options: SessionOption
   }
 };
 
+/** A program on its way, and who waits for it. */
+interface Asked {
+  readonly pending: Pending;
+  readonly resolve: (run: Run) => void;
+}
+
+/** What was asked of the helper: programs that were sent, and those that wait until they may be. */
+const createOutbox = (toHelper: Writable, programsAhead: number, bytesAhead: number) => {
+  const waiting: Asked[] = [];
+  const sent: Asked[] = [];
+  let blocked = false;
+
+  const mayGo = (next: Asked): boolean => {
+    if (blocked) return false;
+    const bytes = sent.reduce((sum, { pending }) => sum + pending.frame.length, next.pending.frame.length);
+    return sent.length === 0 || (sent.length < programsAhead && bytes <= bytesAhead);
+  };
+  const send = (): void => {
+    for (let [next] = waiting; next !== undefined && mayGo(next); [next] = waiting) {
+      waiting.shift();
+      sent.push(next);
+      blocked = !toHelper.write(next.pending.frame, 'latin1');
+    }
+  };
+  return {
+    /** The program that the helper is at. */
+    head: (): Asked | undefined => sent[0],
+    add: (asked: Asked): void => {
+      waiting.push(asked);
+      send();
+    },
+    /** The helper has done with the head. */
+    next: (): void => {
+      sent.shift();
+      send();
+    },
+    /** The connection takes more. */
+    unblock: (): void => {
+      blocked = false;
+      send();
+    },
+    /** Everything that was asked and not answered, in order; nothing is sent any more. */
+    empty: (): readonly Asked[] => {
+      blocked = true;
+      return [...sent.splice(0), ...waiting.splice(0)];
+    },
+  };
+};
+
 const createConversation = ({ toHelper, fromHelper }: HelperStreams, options: SessionOptions) => {
   const { marginMs, programsAhead, bytesAhead, onLost } = { ...DEFAULTS, ...options };
-  const queue: Pending[] = [];
-  const sent: Pending[] = [];
+  const outbox = createOutbox(toHelper, programsAhead, bytesAhead);
+  const greeted = deferred<Greeting>();
   let nextId = 1;
-  let blocked = false;
   let lost: string | undefined;
   let leaving = false;
   let watch: NodeJS.Timeout | undefined;
-  let greet: (greeting: Greeting) => void;
-  let refuse: (trouble: HostTrouble) => void;
-  const greeted = new Promise<Greeting>((resolve, reject) => {
-    greet = resolve;
-    refuse = reject;
-  });
 
   /** The helper keeps the deadlines itself; this one is for a helper, or a connection, that is no more. */
   const watchHead = (): void => {
     clearTimeout(watch);
-    const [head] = sent;
+    const head = outbox.head();
     if (head === undefined) return;
-    const patience = head.programMs + marginMs;
+    const patience = head.pending.programMs + marginMs;
     watch = setTimeout(() => lose(`nothing came from the helper for ${patience} ms`), patience);
-  };
-
-  const mayGoAhead = (next: Pending): boolean => {
-    if (blocked || lost !== undefined) return false;
-    const bytes = sent.reduce((sum, pending) => sum + pending.frame.length, next.frame.length);
-    return sent.length === 0 || (sent.length < programsAhead && bytes <= bytesAhead);
-  };
-
-  const sendAhead = (): void => {
-    for (let [next] = queue; next !== undefined && mayGoAhead(next); [next] = queue) {
-      queue.shift();
-      sent.push(next);
-      blocked = !toHelper.write(next.frame, 'latin1');
-      if (sent.length === 1) watchHead();
-    }
-  };
-
-  const finish = (durationUs: number, ending: Ending): void => {
-    const head = sent.shift();
-    head?.resolve({ observations: head.observations, kernelLog: head.log, durationUs, ending });
-    watchHead();
-    sendAhead();
   };
 
   /** The end of the conversation; what happens to the streams after that is nobody's concern. */
@@ -124,78 +132,47 @@ const createConversation = ({ toHelper, fromHelper }: HelperStreams, options: Se
     clearTimeout(watch);
     toHelper.destroy();
     fromHelper.destroy();
-    refuse(new HostTrouble(`the helper did not answer: ${reason}`));
-    void settle(reason, [...sent.splice(0), ...queue.splice(0)]);
-  };
-
-  const settle = async (reason: string, [head, ...others]: readonly Pending[]): Promise<void> => {
-    if (head === undefined) return;
-    const unknown: Ending = { kind: 'lost', reason };
-    const ending = leaving ? unknown : ((await onLost?.(reason).catch(() => unknown)) ?? unknown);
-    const { observations, log } = head;
-    head.resolve({ observations, kernelLog: log?.length === 0 ? undefined : log, durationUs: 0, ending });
-    const notRun: Ending = { kind: 'lost', reason: `not run: an earlier program ended the session (${reason})` };
-    for (const other of others)
-      other.resolve({ observations: [], kernelLog: undefined, durationUs: 0, ending: notRun });
+    greeted.reject(new HostTrouble(`the helper did not answer: ${reason}`));
+    void settle(outbox.empty(), reason, leaving ? undefined : onLost);
   };
 
   const take = (reply: Reply): void => {
     if (lost !== undefined) return;
     if (reply.kind === 'greeting') {
-      greet(reply.greeting);
+      greeted.resolve(reply.greeting);
       return;
     }
     if (reply.kind === 'error' && reply.id === undefined) {
       throw new HostTrouble(`the helper did not understand what it was sent: ${reply.text}`);
     }
-    const [head] = sent;
+    const head = outbox.head();
     if (head === undefined) throw new HostTrouble(`the helper sent ${reply.kind} without being asked`);
-    if ('id' in reply && reply.id !== head.id) {
-      throw new HostTrouble(`the helper sent ${reply.kind} ${reply.id} where ${head.id} was expected`);
-    }
-    switch (reply.kind) {
-      case 'begin':
-        return;
-      case 'observation':
-        checkPlace(head, reply.observation);
-        head.observations.push(reply.observation);
-        return;
-      case 'log':
-        head.log?.push(reply.text);
-        return;
-      case 'nolog':
-        head.log = undefined;
-        return;
-      case 'end':
-        finish(reply.durationUs, { kind: reply.status });
-        return;
-      case 'error':
-        head.observations.push(refusal(head, reply.line, reply.text));
-        head.log = undefined;
-        finish(0, { kind: 'done' });
-        return;
-    }
+    const run = head.pending.take(reply);
+    if (run === undefined) return;
+    outbox.next();
+    watchHead();
+    head.resolve(run);
   };
 
   const decoder = createDecoder(take);
-  fromHelper.on('data', (chunk: Uint8Array) => {
+  const receive = (chunk: Uint8Array): void => {
     watch?.refresh();
     try {
       decoder.push(chunk);
     } catch (cause) {
       if (!(cause instanceof HostTrouble)) throw cause;
-      refuse(cause);
+      greeted.reject(cause);
       lose(cause.message);
     }
-  });
+  };
+  fromHelper.on('data', receive);
   fromHelper.on('end', () => lose('the helper closed the connection'));
   fromHelper.on('close', () => lose('the connection was closed'));
   fromHelper.on('error', (error) => lose(error.message));
   toHelper.on('error', (error) => lose(error.message));
   toHelper.on('drain', () => {
-    blocked = false;
     watch?.refresh();
-    sendAhead();
+    outbox.unblock();
   });
 
   const session = (greeting: Greeting): HelperSession => ({
@@ -205,12 +182,10 @@ const createConversation = ({ toHelper, fromHelper }: HelperStreams, options: Se
     },
     run: async (program, deadlines) => {
       if (lost !== undefined) throw new HostTrouble(`the session with the helper is over: ${lost}`);
-      const id = nextId++;
-      const text = frame(id, printProgram(program), deadlines);
+      const pending = createPending(nextId++, program, deadlines);
       return new Promise<Run>((resolve) => {
-        const counts = countsOf(program);
-        queue.push({ id, frame: text, programMs: deadlines.programMs, counts, observations: [], log: [], resolve });
-        sendAhead();
+        outbox.add({ pending, resolve });
+        if (outbox.head()?.pending === pending) watchHead();
       });
     },
     close: () => {
@@ -219,7 +194,31 @@ const createConversation = ({ toHelper, fromHelper }: HelperStreams, options: Se
     },
   });
 
-  return { greeted, lose, session };
+  return { greeted: greeted.promise, lose, session };
+};
+
+/** Ends the runs of a conversation that is over: the first as the host says, those behind it without blame. */
+const settle = async (
+  [head, ...others]: readonly Asked[],
+  reason: string,
+  onLost: SessionOptions['onLost'],
+): Promise<void> => {
+  if (head === undefined) return;
+  const unknown: Ending = { kind: 'lost', reason };
+  head.resolve(head.pending.cut((await onLost?.(reason).catch(() => unknown)) ?? unknown));
+  const notRun: Ending = { kind: 'lost', reason: `not run: an earlier program ended the session (${reason})` };
+  for (const { pending, resolve } of others) resolve(pending.cut(notRun));
+};
+
+/** A promise that is settled from outside; only the first time counts. */
+const deferred = <Value>() => {
+  let resolve: (value: Value) => void = () => undefined;
+  let reject: (cause: unknown) => void = () => undefined;
+  const promise = new Promise<Value>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  return { promise, resolve, reject };
 };
 
 const farewell = ({ toHelper, fromHelper }: HelperStreams, lose: (reason: string) => void): Promise<void> =>
@@ -238,22 +237,3 @@ const farewell = ({ toHelper, fromHelper }: HelperStreams, lose: (reason: string
     fromHelper.once('close', over);
     toHelper.end(BYE);
   });
-
-/** How often each call of a program is taken, in the order that calls are numbered. */
-const countsOf = (program: Program): readonly number[] =>
-  program.steps.flatMap((step) => (step.op === 'repeat' ? step.body.map(() => step.count) : [1]));
-
-const checkPlace = ({ counts }: Pending, { step, last }: Observation): void => {
-  if (last >= (counts[step] ?? 0))
-    throw new HostTrouble(`the helper reports call ${step}, iteration ${last}, which the program does not have`);
-};
-
-/** A program that the helper refused is our fault, and nothing of it ran: the first call says so. */
-const refusal = ({ frame: text }: Pending, line: number, reason: string): Observation => ({
-  step: 0,
-  iteration: 0,
-  last: 0,
-  mishap: 'bad',
-  // The frame's own line comes before the program's.
-  detail: `the helper refused the program at line ${line} (${text.split('\n', line + 1)[line]?.trim() ?? ''}): ${reason}`,
-});

@@ -15,7 +15,7 @@ type Made<Name extends OpName> = Name extends 'spawn' | 'mem' | 'map' | 'open' |
     : undefined;
 
 /** One method for each operation of ops.def; it appends the call and returns the name that the call makes. */
-export type ActorBuilder = {
+type ActorBuilder = {
   readonly [Name in OpName]: Record<never, never> extends ParametersOf<Name>
     ? (parameters?: ParametersOf<Name>) => Made<Name>
     : (parameters: ParametersOf<Name>) => Made<Name>;

@@ -22,7 +22,7 @@ export const checkName = (text: string): string => {
 };
 
 /** Decimal, and from 4096 on hex. */
-export const printNumber = (value: bigint): string => {
+const printNumber = (value: bigint): string => {
   if (value < 0n || value > MAX_U64) throw new Malformed('an unsigned 64-bit number', value.toString());
   return value < 4096n ? value.toString() : `0x${value.toString(16)}`;
 };
