@@ -10,6 +10,8 @@ export interface NamedMemory {
   readonly end: bigint;
   /** The bytes round it that can be written and should not be: [start - margin, base) and [base + size, end + margin). */
   readonly margin: bigint;
+  /** Bytes of its pages that are not part of it are guard bytes; pages of a file are left alone. */
+  readonly guarded: boolean;
 }
 
 /**

@@ -61,52 +61,52 @@ describe('edu', () => {
     'registers',
     {
       'identify the device, and are unknown until they are written': `
-        main open fd /edu            => any
-        main map bar fd 0 0x1000 share=shared => 0
-        main peek bar 0 4            => 16777453
-        main peek bar 4 4            => open
-        main poke bar 4 4 0x12345678 => 0
-        main peek bar 4 4            => 3989547399
-        main peek bar 0x84 4         => 4294967295
-        main peek bar 0 8            => open
-        main peek bar 0 2            => open
-        main peek bar 2 4            => open
-        main read bar 0 4            => open
-        main poke bar 0x80 8 0x1122334455667788 => 0
-        main peek bar 0x80 4         => 1432778632
-        main peek bar 0x80 8         => 1234605616436508552
-        main poke bar 0x80 4 7       => 0
-        main peek bar 0x80 8         => 7`,
+      main open fd /edu            => any
+      main map bar fd 0 0x1000 share=shared => 0
+      main peek bar 0 4            => 16777453
+      main peek bar 4 4            => open
+      main poke bar 4 4 0x12345678 => 0
+      main peek bar 4 4            => 3989547399
+      main peek bar 0x84 4         => 4294967295
+      main peek bar 0 8            => open
+      main peek bar 0 2            => open
+      main peek bar 2 4            => open
+      main read bar 0 4            => open
+      main poke bar 0x80 8 0x1122334455667788 => 0
+      main peek bar 0x80 4         => 1432778632
+      main peek bar 0x80 8         => 1234605616436508552
+      main poke bar 0x80 4 7       => 0
+      main peek bar 0x80 8         => 7`,
       'compute factorials': `
-        main open fd /edu            => any
-        main map bar fd 0 0x1000 share=shared => 0
-        main poke bar 0x20 4 0       => 0
-        main poke bar 8 4 10         => 0
-        main peek bar 0x20 4         => 0|1
-        main await bar 0x20 4 1 0 100 => 0
-        main peek bar 8 4            => 3628800
-        main poke bar 8 4 40         => 0
-        main peek bar 8 4            => 0|40`,
+      main open fd /edu            => any
+      main map bar fd 0 0x1000 share=shared => 0
+      main poke bar 0x20 4 0       => 0
+      main poke bar 8 4 10         => 0
+      main peek bar 0x20 4         => 0|1
+      main await bar 0x20 4 1 0 100 => 0
+      main peek bar 8 4            => 3628800
+      main poke bar 8 4 40         => 0
+      main peek bar 8 4            => 0|40`,
       'raise and acknowledge interrupts': `
-        main open fd /edu            => any
-        main map bar fd 0 0x1000 share=shared => 0
-        main peek bar 0x24 4         => open
-        main poke bar 0x64 4 0xffffffff => 0
-        main poke bar 0x60 4 6       => 0
-        main poke bar 0x64 4 2       => 0
-        main peek bar 0x24 4         => 4`,
+      main open fd /edu            => any
+      main map bar fd 0 0x1000 share=shared => 0
+      main peek bar 0x24 4         => open
+      main poke bar 0x64 4 0xffffffff => 0
+      main poke bar 0x60 4 6       => 0
+      main poke bar 0x64 4 2       => 0
+      main peek bar 0x24 4         => 4`,
       'show a transfer until it is over': `
-        main open fd /edu            => any
-        main map bar fd 0 0x1000 share=shared => 0
-        main poke bar 0x80 8 0x10000 => 0
-        main poke bar 0x88 8 0x40000 => 0
-        main poke bar 0x90 8 4       => 0
-        main poke bar 0x98 8 4       => 0
-        main peek bar 0x98 4         => open
-        main poke bar 0x98 8 1       => 0
-        main peek bar 0x98 4         => 0|1
-        main await bar 0x98 4 1 0 2000 => 0
-        main await bar 0x98 4 1 1 10 => ETIMEDOUT`,
+      main open fd /edu            => any
+      main map bar fd 0 0x1000 share=shared => 0
+      main poke bar 0x80 8 0x10000 => 0
+      main poke bar 0x88 8 0x40000 => 0
+      main poke bar 0x90 8 4       => 0
+      main poke bar 0x98 8 4       => 0
+      main peek bar 0x98 4         => open
+      main poke bar 0x98 8 1       => 0
+      main peek bar 0x98 4         => 0|1
+      main await bar 0x98 4 1 0 2000 => 0
+      main await bar 0x98 4 1 1 10 => ETIMEDOUT`,
     },
     files(device().edu),
   );

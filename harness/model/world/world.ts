@@ -43,6 +43,22 @@ export const withFile = (actor: Actor, name: string, act: (file: HeldFile) => An
 export const withMemory = (actor: Actor, name: string, act: (memory: NamedMemory) => Answer): Answer =>
   withNamed(actor.memories, name, fails('EFAULT', MEMORY_ACCESS), act);
 
+/**
+ * Answers with the address of `size` bytes at an offset of a memory. They may be its guards, or in the pages beside it that
+ * cannot be touched, but not so far off that they could be somebody else's.
+ */
+export const withBytes = (
+  actor: Actor,
+  { name, offset, size }: { readonly name: string; readonly offset: bigint; readonly size: bigint },
+  act: (vaddr: bigint) => Answer,
+): Answer =>
+  withMemory(actor, name, ({ base, start, end, margin }) => {
+    const vaddr = BigInt.asUintN(64, base + offset);
+    const side = margin + BigInt(actor.space.pageSize);
+    const near = vaddr >= start - side && vaddr + size <= end + side;
+    return near ? act(vaddr) : unspecified(`the range is not within ${name}`);
+  });
+
 /** Answers with the address of a place, if the memory it names is there. */
 export const withPlace = (actor: Actor, place: Place, act: (address: bigint) => Answer): Answer =>
   'literal' in place

@@ -46,70 +46,70 @@ describeTranscripts(
   'files',
   {
     'hold what is written to them, through any way': `
-      main memfd fd 0x2000         => any
-      main map ram fd 0 0x2000 share=shared => 0
-      main write ram 0x1004 0102   => 0
-      main pread fd 0x1003 4       => 4 00010200
-      main pwrite fd 0 aabb        => 2
-      main read ram 0 3            => 0 aabb00
-      main map again fd 0x1000 0x1000 share=shared => 0
-      main read again 4 2          => 0 0102`,
+    main memfd fd 0x2000         => any
+    main map ram fd 0 0x2000 share=shared => 0
+    main write ram 0x1004 0102   => 0
+    main pread fd 0x1003 4       => 4 00010200
+    main pwrite fd 0 aabb        => 2
+    main read ram 0 3            => 0 aabb00
+    main map again fd 0x1000 0x1000 share=shared => 0
+    main read again 4 2          => 0 0102`,
     'are copied where they are mapped private and written': `
-      main memfd fd 0x2000         => any
-      main map shared fd 0 0x2000 share=shared => 0
-      main map own fd 0 0x2000 share=private => 0
-      main write shared 0 01       => 0
-      main read own 0 2            => 0 0100
-      main write own 1 02          => 0
-      main write shared 0 03       => 0
-      main read own 0 2            => 0 0102
-      main read shared 0 2         => 0 0300
-      main write shared 0x1000 04  => 0
-      main read own 0x1000 1       => 0 04`,
+    main memfd fd 0x2000         => any
+    main map shared fd 0 0x2000 share=shared => 0
+    main map own fd 0 0x2000 share=private => 0
+    main write shared 0 01       => 0
+    main read own 0 2            => 0 0100
+    main write own 1 02          => 0
+    main write shared 0 03       => 0
+    main read own 0 2            => 0 0102
+    main read shared 0 2         => 0 0300
+    main write shared 0x1000 04  => 0
+    main read own 0x1000 1       => 0 04`,
     'end where they end': `
-      main file fd 0x1800          => any
-      main map ram fd 0 0x4000 share=shared => 0
-      main read ram 0x1fff 1       => 0 00
-      main read ram 0x2000 1       => EFAULT
-      main pread fd 0x17fe 8       => 2 0000
-      main pread fd 0x1800 8       => 0 -
-      main pwrite fd 0x2000 ff     => 1
-      main read ram 0x1fff 3       => 0 00ff00
-      main read ram 0x2fff 2       => EFAULT`,
+    main file fd 0x1800          => any
+    main map ram fd 0 0x4000 share=shared => 0
+    main read ram 0x1fff 1       => 0 00
+    main read ram 0x2000 1       => EFAULT
+    main pread fd 0x17fe 8       => 2 0000
+    main pread fd 0x1800 8       => 0 -
+    main pwrite fd 0x2000 ff     => 1
+    main read ram 0x1fff 3       => 0 00ff00
+    main read ram 0x2fff 2       => EFAULT`,
     'lose what is cut off': `
-      main memfd fd 0x3000         => any
-      main map ram fd 0 0x3000 share=shared => 0
-      main map own fd 0 0x3000 share=private => 0
-      main fill ram 0 0x3000 9     => 0
-      main write own 0x2000 08     => 0
-      main truncate fd 0x800       => 0
-      main read ram 0x7ff 2        => 0 0900
-      main read ram 0x1000 1       => EFAULT
-      main read own 0x2000 1       => EFAULT
-      main truncate fd 0x3000      => 0
-      main read ram 0x1000 1       => 0 00
-      main read own 0x2000 1       => 0 00
-      main truncate fd 0x8000000000000000 => EINVAL`,
+    main memfd fd 0x3000         => any
+    main map ram fd 0 0x3000 share=shared => 0
+    main map own fd 0 0x3000 share=private => 0
+    main fill ram 0 0x3000 9     => 0
+    main write own 0x2000 08     => 0
+    main truncate fd 0x800       => 0
+    main read ram 0x7ff 2        => 0 0900
+    main read ram 0x1000 1       => EFAULT
+    main read own 0x2000 1       => EFAULT
+    main truncate fd 0x3000      => 0
+    main read ram 0x1000 1       => 0 00
+    main read own 0x2000 1       => 0 00
+    main truncate fd 0x8000000000000000 => EINVAL`,
     'refuse what they are not for': `
-      main memfd fd 0x1000         => any
-      main map a fd 1 0x1000       => EINVAL
-      main map b fd 0 0            => EINVAL
-      main map c fd 0x7ffffffffffff000 0x2000 => EOVERFLOW
-      main ioctl fd 0x3b64 =0      => ENOTTY
-      main ioctl fd 0x5401 =0      => open
-      main pread fd 0x8000000000000000 1 => EINVAL
-      main open other /traced      => any
-      main map d other 0 0x1000    => ENODEV
-      main pread other 0 1         => EINVAL
-      main pwrite other 0 00       => EINVAL
-      main truncate other 0        => EINVAL`,
+    main memfd fd 0x1000         => any
+    main map a fd 1 0x1000       => EINVAL
+    main map b fd 0 0            => EINVAL
+    main map c fd 0x7ffffffffffff000 0x2000 => EOVERFLOW
+    main ioctl fd 0x3b64 =0      => ENOTTY
+    main ioctl fd 0x5401 =0      => open
+    main pread fd 0x8000000000000000 1 => EINVAL
+    main open other /traced      => any
+    main map d other 0 0x1000    => ENODEV
+    main pread other 0 1         => EINVAL
+    main pwrite other 0 00       => EINVAL
+    main truncate other 0        => EINVAL`,
     'open for reading only cannot be written': `
-      main open fd /text flags=r   => any
-      main pwrite fd 0 00          => EBADF
-      main map ram fd 0 0x1000 share=shared prot=rw => EACCES
-      main open wo /text flags=w   => any
-      main pread wo 0 1            => EBADF
-      main map rom wo 0 0x1000 share=shared prot=r => EACCES`,
+    main open fd /text flags=r   => any
+    main pwrite fd 0 00          => EBADF
+    main map ram fd 0 0x1000 share=shared prot=rw => EACCES
+    main open wo /text flags=w   => any
+    main pread wo 0 1            => EBADF
+    main map rom wo 0 0x1000 share=shared prot=r => EACCES`,
   },
   FILES,
 );
@@ -118,52 +118,52 @@ describeTranscripts(
   'descriptors',
   {
     'are counted, and closed together': `
-      main memfd a 0               => any
-      main dup b a                 => any
-      main fds                     => 2
-      main close a                 => 0
-      main close a                 => EBADF
-      main pwrite b 0 01           => 1
-      main fds                     => 1
-      main shut                    => 1
-      main fds                     => 0
-      main dup c b                 => EBADF`,
+    main memfd a 0               => any
+    main dup b a                 => any
+    main fds                     => 2
+    main close a                 => 0
+    main close a                 => EBADF
+    main pwrite b 0 01           => 1
+    main fds                     => 1
+    main shut                    => 1
+    main fds                     => 0
+    main dup c b                 => EBADF`,
     'belong to each process on its own': `
-      main memfd a 1               => any
-      main spawn child             => 0
-      main close a                 => 0
-      child pwrite a 0 07          => 1
-      child memfd b 1              => any
-      child send b main            => 0
-      main pread b 0 1             => 1 00
-      main pread a 0 1             => EBADF
-      child send a main            => 0
-      main pread a 0 1             => 1 07
-      child exec                   => 0
-      child fds                    => 2`,
+    main memfd a 1               => any
+    main spawn child             => 0
+    main close a                 => 0
+    child pwrite a 0 07          => 1
+    child memfd b 1              => any
+    child send b main            => 0
+    main pread b 0 1             => 1 00
+    main pread a 0 1             => EBADF
+    child send a main            => 0
+    main pread a 0 1             => 1 07
+    child exec                   => 0
+    child fds                    => 2`,
     'come from opening, which may be refused or not modelled': `
-      main open a /refused         => EBUSY
-      main close a                 => EBADF
-      main open b /elsewhere       => open
-      main close b                 => open
-      main fds                     => open
-      main shut                    => open
-      main fds                     => 0
-      main cat /text               => 2 310a
-      main cat /elsewhere          => open
-      main cat /refused            => EBUSY`,
+    main open a /refused         => EBUSY
+    main close a                 => EBADF
+    main open b /elsewhere       => open
+    main close b                 => open
+    main fds                     => open
+    main shut                    => open
+    main fds                     => 0
+    main cat /text               => 2 310a
+    main cat /elsewhere          => open
+    main cat /refused            => EBUSY`,
     'are made by calls, under the name that was asked for': `
-      main open m /maker           => any
-      main ioctl m 1 =0 to=made    => any
-      main ioctl m 1 =0            => any
-      main fds                     => 2
-      main ioctl m 2 =0 to=perhaps => open
-      main fds                     => open
-      main ioctl m 1 =0 to=made    => open`,
+    main open m /maker           => any
+    main ioctl m 1 =0 to=made    => any
+    main ioctl m 1 =0            => any
+    main fds                     => 2
+    main ioctl m 2 =0 to=perhaps => open
+    main fds                     => open
+    main ioctl m 1 =0 to=made    => open`,
     'may run out when they are limited': `
-      main limit nofile 10         => 0
-      main memfd a 0               => any|EMFILE
-      main limits nofile           => 10`,
+    main limit nofile 10         => 0
+    main memfd a 0               => any|EMFILE
+    main limits nofile           => 10`,
   },
   FILES,
 );

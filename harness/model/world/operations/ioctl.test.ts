@@ -111,7 +111,7 @@ describe('the argument of an ioctl', () => {
     const numbers: bigint[] = [];
     take(
       `main open fd /probe
-      main mem ram 0x3000
+    main mem ram 0x3000
       repeat 3
         main ioctl fd 1 [00*8,ff*8 @0=&ram+0x8 +0=0x1000 +8=2]
       end`,

@@ -29,9 +29,14 @@ export const IOCTL_OPERATIONS: Operations<'ioctl'> = {
         const install = (made: KernelFile): void => actor.addDescriptor(new HeldFile(made, 'rw'), to);
         const answer = ask(file, { caller: actor, request: call.request, argument, install });
         if ('unspecified' in answer) return to === undefined ? answer : withVagueName(answer, actor, to);
-        if (call.arg.kind === 'inline') return answer;
+        const settle = (outcome: Outcome): Outcome => {
+          const named = to === undefined ? outcome : namingResult(outcome, actor, to);
+          return call.arg.kind === 'inline' ? named : inMemory(named, actor, argument);
+        };
         const [first, ...others] = answer.allowed;
-        return { allowed: [inMemory(first, actor, argument), ...others.map((one) => inMemory(one, actor, argument))] };
+        return to === undefined && call.arg.kind === 'inline'
+          ? answer
+          : { allowed: [settle(first), ...others.map(settle)] };
       }),
     ),
 };
@@ -86,6 +91,15 @@ const inMemory = (outcome: Outcome, { space }: Actor, argument: UserArgument): O
     },
   };
 };
+
+/** Whatever a call returns is taken for the descriptor that the step names, even when it made none. */
+const namingResult = (outcome: Outcome, actor: Actor, name: string): Outcome => ({
+  ...outcome,
+  commit: () => {
+    outcome.commit();
+    if (outcome.errno === 0 && actor.descriptors.get(name) === undefined) actor.descriptors.set(name, 'vague');
+  },
+});
 
 /** A call that is not modelled may have made the descriptor that the step names. */
 const withVagueName = (answer: Extract<Answer, { unspecified: string }>, actor: Actor, name: string): Answer => ({

@@ -1,11 +1,11 @@
 import type { Answer } from '../../outcome.ts';
-import type { Actor, NamedMemory } from '../actor.ts';
+import type { Actor } from '../actor.ts';
 import { greatest, least } from '../big.ts';
 import { MEMORY_ACCESS, MEMORY_CONTENT, MEMORY_GUARDS } from '../clauses.ts';
 import { clausesOf, contentRules, countOther, hashOf, type Visit } from '../content.ts';
 import { allow, fails, succeeds, success, unspecified } from '../replies.ts';
 import { GUARD_BYTE } from '../user-argument.ts';
-import { type Operations, withMemory, withPlace } from '../world.ts';
+import { type Operations, withBytes, withMemory, withPlace } from '../world.ts';
 
 const REGISTERS = 'what bulk access does to registers depends on how the processor splits it';
 const UNKNOWN = 'some of the bytes depend on what is not modelled';
@@ -17,8 +17,7 @@ const reading = (
   range: { readonly offset: bigint; readonly size: bigint },
   answer: (visit: Visit) => Answer,
 ): Answer =>
-  withMemory(actor, name, (memory) => {
-    const vaddr = addressOf(memory, range.offset);
+  withBytes(actor, { name, ...range }, (vaddr) => {
     const { space } = actor;
     if (space.touchesDevice(vaddr, range.size)) return unspecified(REGISTERS);
     if (space.reach(vaddr, range.size, 'read') < range.size) return fails('EFAULT', MEMORY_ACCESS);
@@ -32,8 +31,7 @@ const writing = (
   range: { readonly offset: bigint; readonly size: bigint },
   write: (vaddr: bigint) => void,
 ): Answer =>
-  withMemory(actor, name, (memory) => {
-    const vaddr = addressOf(memory, range.offset);
+  withBytes(actor, { name, ...range }, (vaddr) => {
     const { space } = actor;
     if (space.touchesDevice(vaddr, range.size)) return unspecified(REGISTERS);
     if (space.reach(vaddr, range.size, 'write') === range.size) {
@@ -48,8 +46,6 @@ const forget = ({ space }: Actor, vaddr: bigint, size: bigint): void => {
     space.fill(from, least(end, vaddr + size) - from, undefined);
   }
 };
-
-const addressOf = ({ base }: NamedMemory, offset: bigint): bigint => BigInt.asUintN(64, base + offset);
 
 /** The operations on the bytes of a memory. */
 export const MEMORY_CONTENT_OPERATIONS: Operations<'write' | 'link' | 'fill' | 'read' | 'hash' | 'guards'> = {
@@ -83,7 +79,8 @@ export const MEMORY_CONTENT_OPERATIONS: Operations<'write' | 'link' | 'fill' | '
     }),
 
   guards: (_world, actor, { name }) =>
-    withMemory(actor, name, ({ base, size, start, end, margin }) => {
+    withMemory(actor, name, ({ base, size, start, end, margin, guarded }) => {
+      if (!guarded) return succeeds(MEMORY_GUARDS);
       const parts = [
         [start - margin, base],
         [base + size, end + margin],

@@ -71,7 +71,7 @@ const shortages = (actor: Actor, { granule }: Wanted): readonly Outcome[] => {
 
 /** Maps it, with its neighbours, and returns what the name stands for. */
 const establish = (space: Mm, start: bigint, wanted: Wanted): NamedMemory => {
-  const { length, granule, prot, file, offset, size, margin } = wanted;
+  const { length, granule, prot, file, offset, size, margin, guarded } = wanted;
   const end = start + length;
   const content = wanted.content();
   const mayWrite = file === undefined || content.kind === 'private' || file.flags === 'rw';
@@ -84,8 +84,8 @@ const establish = (space: Mm, start: bigint, wanted: Wanted): NamedMemory => {
   for (const neighbour of [start - margin - page, end + margin]) {
     if (space.isFree(neighbour, neighbour + page)) space.map(neighbourPage(space, neighbour, false));
   }
-  const memory = { base: start + offset, size, start, end, margin };
-  if (wanted.guarded) writeGuards(space, memory);
+  const memory = { base: start + offset, size, start, end, margin, guarded };
+  if (guarded) writeGuards(space, memory);
   space.protect(start, end, prot);
   return memory;
 };

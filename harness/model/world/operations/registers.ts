@@ -4,7 +4,7 @@ import { EDU, MEMORY_ACCESS, MEMORY_CONTENT } from '../clauses.ts';
 import { clausesOf } from '../content.ts';
 import type { DeviceMemory, Loaded } from '../device-memory.ts';
 import { allow, fails, failure, succeeds, success, unspecified } from '../replies.ts';
-import { type Operations, withMemory } from '../world.ts';
+import { type Operations, withBytes } from '../world.ts';
 
 /** Where a load or a store goes. */
 type Target =
@@ -20,9 +20,8 @@ const accessing = (
   access: 'read' | 'write',
   answer: (target: Target) => Answer,
 ): Answer =>
-  withMemory(actor, name, ({ base }) => {
+  withBytes(actor, { name, offset, size: width }, (vaddr) => {
     if (!WIDTHS.includes(width)) return unspecified(`no load or store has ${width} bytes`);
-    const vaddr = BigInt.asUintN(64, base + offset);
     const { space } = actor;
     if (space.reach(vaddr, width, access) < width) return fails('EFAULT', MEMORY_ACCESS);
     const area = space.areaAt(vaddr);
