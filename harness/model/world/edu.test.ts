@@ -182,6 +182,12 @@ describe('edu', () => {
       memory.fill(0, PAGE, 7);
       push(edu, 0x10000n, size, at);
       expect(memory.read(0, 4)).to.deep.equal(new Uint8Array(4).fill(7));
+
+      pull(edu, 0x10000n, size, at);
+      push(edu, 0x10000n, 4);
+      memory.visit(0, 4, (piece) =>
+        expect('unknown' in piece && piece.unknown).to.deep.equal(new Uint8Array(4).fill(1)),
+      );
     });
   }
 });

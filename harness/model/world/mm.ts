@@ -251,7 +251,7 @@ export class Mm implements AddressSpace {
       const to = least(least(area.end, end), endOfObject);
       if (to > position) see(area, offset, to - position);
       position = greatest(position, to);
-      return position === area.end;
+      return true;
     });
     return position - vaddr;
   }

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { MEMORY_CONTENT } from '../clauses.ts';
 import type { Files, KernelFile } from '../kernel-file.ts';
+import { MemoryObject } from '../memory-object.ts';
 import { succeeds, unspecified } from '../replies.ts';
 import { describeTranscripts, transcript } from '../testing.ts';
 
@@ -26,6 +27,10 @@ const FILES: Files = (path) => {
             : unspecified('nobody knows'),
         release: () => void CLOSES.push('maker'),
       }));
+    case '/rom': {
+      const object = new MemoryObject(4096, 4096);
+      return opens(() => ({ ...traced('rom'), backing: () => ({ kind: 'memory', object }) }));
+    }
     case '/text':
       return opens(() => ({
         kind: 'text',
@@ -86,7 +91,11 @@ describeTranscripts(
     main read ram 0x7ff 2        => 0 0900
     main read ram 0x1000 1       => EFAULT
     main read own 0x2000 1       => EFAULT
+    main spawn child             => 0
+    child write own 0 07         => 0
+    main truncate fd 0           => 0
     main truncate fd 0x3000      => 0
+    child read own 0 1           => 0 00
     main read ram 0x1000 1       => 0 00
     main read own 0x2000 1       => 0 00
     main truncate fd 0x8000000000000000 => EINVAL`,
@@ -109,7 +118,12 @@ describeTranscripts(
     main map ram fd 0 0x1000 share=shared prot=rw => EACCES
     main open wo /text flags=w   => any
     main pread wo 0 1            => EBADF
-    main map rom wo 0 0x1000 share=shared prot=r => EACCES`,
+    main map none wo 0 0x1000 share=shared prot=r => EACCES
+    main open rom /rom flags=r   => any
+    main map shown rom 0 0x1000 prot=r => 0
+    main protect shown 0 0x1000 rw => EACCES
+    main map own rom 0 0x1000 share=private prot=r => 0
+    main protect own 0 0x1000 rw => 0`,
   },
   FILES,
 );
@@ -176,6 +190,12 @@ describe('a file', () => {
     'a descriptor in a child': ['main open a /traced\nmain spawn c\nmain close a', []],
     'a descriptor in a child that died': ['main open a /traced\nmain spawn c\nmain close a\nmain kill c', ['traced']],
     'a descriptor that was sent': ['main spawn c\nmain open a /traced\nmain send a c\nmain close a\nc exec', []],
+    'a mapping that exec took away': ['main open a /rom\nmain map m a 0 0x1000\nmain close a\nmain exec', ['rom']],
+    'a mapping that is still there': ['main open a /rom\nmain map m a 0 0x1000\nmain close a', []],
+    'a descriptor without a name in a child': [
+      'main open m /maker\nmain ioctl m 1 =0\nmain close m\nmain spawn c\nmain exit 0',
+      ['maker'],
+    ],
     'all of them, the newest first': [
       'main open a /traced\nmain open m /maker\nmain ioctl m 1 =0 to=n\nmain shut',
       ['made', 'maker', 'traced'],

@@ -33,6 +33,9 @@ describeTranscripts('processes', {
     main user 1000               => 0
     main user 0                  => EPERM
     main drop ipc_lock           => 0|EPERM
+    main spawn child             => 0
+    child user 1000              => 0
+    child user 0                 => EPERM
     main user 0xffffffff         => open`,
   'drop capabilities': `
     main drop ipc_lock           => 0
