@@ -1,0 +1,112 @@
+/** Makes the helper's binary from the C sources beside this file. */
+import { createHash } from 'node:crypto';
+import { chmod, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ExecaError, execa } from 'execa';
+import { HostTrouble } from '../trouble.ts';
+
+/** A helper that was built for this machine's architecture. */
+export interface BuiltHelper {
+  readonly path: string;
+  /** Of the binary, 64 hex digits: a host checks that what it runs is this. */
+  readonly sha256: string;
+  /** FNV-1a 64 of the ops.def that it was compiled from, 16 hex digits: the handshake's. */
+  readonly opsHash: string;
+}
+
+const SOURCES = fileURLToPath(new URL('.', import.meta.url));
+const WIRE = fileURLToPath(new URL('../wire', import.meta.url));
+const FLAGS = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-static'];
+const NAME = 'vfio-conform-helper';
+
+/**
+ * Compiles the helper, or finds it in `cacheDir`, where it is kept under a hash of its sources, the compiler and the flags.
+ * Throws HostTrouble that names the Debian package that is missing, or gives the compiler's own words.
+ */
+export const buildHelper = async (cacheDir: string): Promise<BuiltHelper> => {
+  const compiler = await compilerVersion();
+  const sources = (await readdir(SOURCES)).filter((name) => /\.[ch]$/.test(name)).sort();
+  const folder = join(cacheDir, `helper-${await keyOf(sources, compiler)}`);
+  const path = join(folder, NAME);
+  if (!(await isThere(path))) await compile(sources, folder, path);
+  return describe(path);
+};
+
+/** A path that may be given on a command line, whatever the names are: all of them are ours and in one folder. */
+const sourcePath = (name: string): string => join(SOURCES, name);
+
+const keyOf = async (sources: readonly string[], compiler: string): Promise<string> => {
+  const hash = createHash('sha256').update([compiler, ...FLAGS].join('\0'));
+  for (const path of [...sources.map(sourcePath), join(WIRE, 'ops.def')]) {
+    const bytes = await readFile(path);
+    hash.update(`\0${path.slice(path.lastIndexOf('/') + 1)}\0${bytes.length}\0`).update(bytes);
+  }
+  return hash.digest('hex').slice(0, 16);
+};
+
+const compilerVersion = async (): Promise<string> => {
+  try {
+    const { stdout } = await execa('cc', ['--version'], { timeout: 30_000 });
+    return stdout;
+  } catch (cause) {
+    throw new HostTrouble(
+      'building the helper needs a C compiler, and there is no cc here: install gcc and libc6-dev',
+      {
+        cause,
+      },
+    );
+  }
+};
+
+/** Compiled beside its place and moved there whole, so that nobody ever finds half a binary. */
+const compile = async (sources: readonly string[], folder: string, path: string): Promise<void> => {
+  const unfinished = `${path}.${process.pid}`;
+  try {
+    await mkdir(folder, { recursive: true });
+    const files = sources.filter((name) => name.endsWith('.c')).map(sourcePath);
+    await execa('cc', [...FLAGS, '-I', WIRE, ...files, '-o', unfinished], { timeout: 300_000 });
+    // Neither the group nor others may change it, whatever the umask: it refuses to run otherwise.
+    await chmod(unfinished, 0o755);
+    await rename(unfinished, path);
+  } catch (cause) {
+    await rm(unfinished, { force: true });
+    throw new HostTrouble(`the helper cannot be built: ${reasonOf(cause)}`, { cause });
+  }
+};
+
+const reasonOf = (cause: unknown): string => {
+  if (!(cause instanceof ExecaError)) return cause instanceof Error ? cause.message : String(cause);
+  const text = typeof cause.stderr === 'string' ? cause.stderr : '';
+  if (/cannot find -lc\b|fatal error: [\w/.]+\.h: No such file/.test(text)) {
+    return `the C library's headers or its static form are missing: install libc6-dev (${firstError(text)})`;
+  }
+  return text === '' ? cause.shortMessage : firstError(text);
+};
+
+const firstError = (text: string): string =>
+  text.split('\n').find((line) => /error|cannot/i.test(line)) ?? text.slice(0, 200);
+
+const isThere = async (path: string): Promise<boolean> => {
+  try {
+    await readFile(path);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+/** What the binary itself says, so that one that cannot run here is found now and not on a host. */
+const describe = async (path: string): Promise<BuiltHelper> => {
+  const bytes = await readFile(path);
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  try {
+    const { stdout } = await execa(path, ['--version'], { timeout: 30_000 });
+    const opsHash = /^vfio-conform-helper \d+ ([0-9a-f]{16}) /.exec(stdout)?.[1];
+    if (opsHash === undefined) throw new Error(`expected its handshake, found ${JSON.stringify(stdout.slice(0, 100))}`);
+    return { path, sha256, opsHash };
+  } catch (cause) {
+    const reason = cause instanceof ExecaError ? cause.stderr || cause.shortMessage : cause;
+    throw new HostTrouble(`the helper that was built does not run here: ${reason}`, { cause });
+  }
+};
