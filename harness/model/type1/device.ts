@@ -91,7 +91,7 @@ const INFO_FLAGS = field(GET_DEVICE_INFO, {
 const INFO_REGIONS = field(GET_DEVICE_INFO, {
   id: 'device/info-regions',
   level: 'must',
-  says: 'num_regions is the highest region index plus one: 9 for a PCI device without regions of its own.',
+  says: 'The field num_regions is the highest region index plus one: 9 for a PCI device without regions of its own.',
   source: `${HEADER}: VFIO_PCI_NUM_REGIONS`,
   at: () => offsetOf(vfioDeviceInfo, 'num_regions'),
   bytes: ({ device }) => (device.edu === undefined ? 4 : u32Bytes(VFIO_PCI_NUM_REGIONS)),
@@ -100,7 +100,7 @@ const INFO_REGIONS = field(GET_DEVICE_INFO, {
 const INFO_IRQS = field(GET_DEVICE_INFO, {
   id: 'device/info-interrupts',
   level: 'must',
-  says: 'num_irqs is the highest interrupt index plus one: 5 for a PCI device.',
+  says: 'The field num_irqs is the highest interrupt index plus one: 5 for a PCI device.',
   source: `${HEADER}: VFIO_PCI_NUM_IRQS`,
   at: () => offsetOf(vfioDeviceInfo, 'num_irqs'),
   bytes: ({ device }) => (device.edu === undefined ? 4 : u32Bytes(NUM_IRQS)),
@@ -109,7 +109,7 @@ const INFO_IRQS = field(GET_DEVICE_INFO, {
 const INFO_CAP_OFFSET = field(GET_DEVICE_INFO, {
   id: 'device/info-cap-offset',
   level: 'must',
-  says: 'cap_offset is 0 for a device without capabilities, and is not written when argsz has no room for it.',
+  says: 'The field cap_offset is 0 for a device without capabilities, and is not written when argsz has no room for it.',
   source: `${HEADER}: vfio_device_info; vfio_pci_ioctl_get_info(), ${CORE}`,
   at: () => offsetOf(vfioDeviceInfo, 'cap_offset'),
   bytes: ({ asked }) => (asked.argsz < INFO_SIZE_WITH_OFFSET ? undefined : u32Bytes(0)),
@@ -200,7 +200,7 @@ const REGION_FLAGS = field(GET_REGION_INFO, {
 const REGION_SIZES = field(GET_REGION_INFO, {
   id: 'device/region-size',
   level: 'must',
-  says: 'size is that of the region in bytes, 0 for one that is not there.',
+  says: 'The field size is that of the region in bytes, 0 for one that is not there.',
   source: `${HEADER}: Zero sized regions may be used to describe unimplemented regions`,
   at: () => offsetOf(vfioRegionInfo, 'size'),
   bytes: ({ device, asked: { index } }) => {
@@ -212,7 +212,7 @@ const REGION_SIZES = field(GET_REGION_INFO, {
 const REGION_OFFSET = field(GET_REGION_INFO, {
   id: 'device/region-offset',
   level: 'must',
-  says: 'offset is where the region begins in the file of the device: its index times 2^40.',
+  says: 'The field offset is where the region begins in the file of the device: its index times 2^40.',
   source: `${HEADER}: Region offset from start of device fd; VFIO_PCI_INDEX_TO_OFFSET, include/linux/vfio_pci_core.h`,
   at: () => offsetOf(vfioRegionInfo, 'offset'),
   bytes: ({ asked: { index } }) => u64Bytes(regionOffset(index)),
@@ -221,7 +221,7 @@ const REGION_OFFSET = field(GET_REGION_INFO, {
 const REGION_CAP_OFFSET = field(GET_REGION_INFO, {
   id: 'device/region-cap-offset',
   level: 'may',
-  says: 'cap_offset means nothing for a region without capabilities: it may be 0 or stay as it was.',
+  says: 'The field cap_offset means nothing for a region without capabilities: it may be 0 or stay as it was.',
   source: `${HEADER}: This field is only valid when the corresponding bit in the flags bitmap is set`,
   at: () => offsetOf(vfioRegionInfo, 'cap_offset'),
   bytes: () => 4,

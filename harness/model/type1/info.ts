@@ -141,7 +141,7 @@ const FLAGS = field(GET_INFO_CALL, {
 const PAGE_SIZES = field(GET_INFO_CALL, {
   id: 'info/page-sizes',
   level: 'must',
-  says: 'iova_pgsizes has a bit for each page size of the IOMMU; sizes below the page of the processor are hidden behind that.',
+  says: 'The field iova_pgsizes has a bit for each page size of the IOMMU; sizes below the page of the processor are hidden behind that.',
   source:
     'include/uapi/linux/vfio.h: Bitmap of supported page sizes; vfio_update_pgsize_bitmap(), drivers/vfio/vfio_iommu_type1.c',
   at: () => offsetOf(vfioIommuType1Info, 'iova_pgsizes'),
@@ -151,7 +151,7 @@ const PAGE_SIZES = field(GET_INFO_CALL, {
 const CAP_OFFSET = field(GET_INFO_CALL, {
   id: 'info/cap-offset',
   level: 'must',
-  says: 'cap_offset is where the first capability stands when the chain fits, 0 when it does not, and is not written when argsz has no room for it.',
+  says: 'The field cap_offset is where the first capability stands when the chain fits, 0 when it does not, and is not written when argsz has no room for it.',
   source:
     'include/uapi/linux/vfio.h: a zero value for the first capability offset (if available within the provided argsz)',
   at: () => offsetOf(vfioIommuType1Info, 'cap_offset'),

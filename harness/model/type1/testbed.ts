@@ -113,6 +113,9 @@ export const words = (answer: Answer): string =>
     ? `unspecified: ${answer.unspecified}`
     : answer.allowed.filter(conforms).map(word).join(' or ');
 
+/** The outcomes of an answer; none when it is left open. */
+export const outcomesOf = (answer: Answer): readonly Outcome[] => ('unspecified' in answer ? [] : answer.allowed);
+
 const conforms = ({ breaks }: Outcome): boolean => breaks === undefined;
 
 const word = ({ errno, ret }: Outcome): string => {
