@@ -3,8 +3,8 @@ import type { Program } from '../program/step.ts';
 import type { Revision } from '../spec/revision.ts';
 import { type Law, lawOf } from './law.ts';
 import { createMachine, type Machine } from './machine.ts';
-import { vfioFiles } from './type1/files-by-path.ts';
 import { translate } from './type1/device-access.ts';
+import { vfioFiles } from './type1/files-by-path.ts';
 import type { Group, Vfio } from './type1/state.ts';
 import { createEdu, DEFAULT_DMA_MASK, type EduDevice } from './world/edu.ts';
 
@@ -39,5 +39,4 @@ const newEdu = (
   { kind, dmaMask = DEFAULT_DMA_MASK }: PlatformDevice,
   { pageSizeBytes }: Platform,
   reach: Parameters<typeof createEdu>[0]['translate'],
-): EduDevice | undefined =>
-  kind === 'edu' ? createEdu({ pageSizeBytes, dmaMask, translate: reach }) : undefined;
+): EduDevice | undefined => (kind === 'edu' ? createEdu({ pageSizeBytes, dmaMask, translate: reach }) : undefined);

@@ -5,13 +5,17 @@ import { DEVICE_ACCESS_CLAUSES } from '../model/type1/device-access.ts';
 import { DEVICE_FILE_CLAUSES } from '../model/type1/device-file.ts';
 import { DEVICE_OPENING_CLAUSES } from '../model/type1/device-open.ts';
 import { DIRTY_CLAUSES } from '../model/type1/dirty.ts';
+import { GET_BITMAP_CLAUSES } from '../model/type1/get-bitmap.ts';
 import { GROUP_CLAUSES } from '../model/type1/group.ts';
+import { GROUP_CONTAINER_CLAUSES } from '../model/type1/group-container.ts';
 import { INFO_CLAUSES } from '../model/type1/info.ts';
 import { IOVA_CLAUSES } from '../model/type1/iova-ranges.ts';
 import { LIMIT_CLAUSES } from '../model/type1/limits.ts';
 import { MAP_CLAUSES } from '../model/type1/map.ts';
 import { MEMBERSHIP_CLAUSES } from '../model/type1/membership.ts';
+import { REGION_INFO_CLAUSES } from '../model/type1/region-info.ts';
 import { UNMAP_CLAUSES } from '../model/type1/unmap.ts';
+import { UNMAP_BITMAP_CLAUSES } from '../model/type1/unmap-bitmap.ts';
 import { VADDR_CLAUSES } from '../model/type1/vaddr.ts';
 import { byId, type Revision } from '../spec/revision.ts';
 
@@ -22,17 +26,21 @@ export const LINUX_6_1: Revision = {
   clauses: byId(
     ...CONTAINER_CLAUSES,
     ...GROUP_CLAUSES,
+    ...GROUP_CONTAINER_CLAUSES,
     ...DEVICE_OPENING_CLAUSES,
     ...MEMBERSHIP_CLAUSES,
     ...MAP_CLAUSES,
     ...IOVA_CLAUSES,
     ...LIMIT_CLAUSES,
     ...UNMAP_CLAUSES,
+    ...UNMAP_BITMAP_CLAUSES,
     ...DIRTY_CLAUSES,
+    ...GET_BITMAP_CLAUSES,
     ...VADDR_CLAUSES,
     ...INFO_CLAUSES,
     ...ACCOUNTING_CLAUSES,
     ...DEVICE_CLAUSES,
+    ...REGION_INFO_CLAUSES,
     ...DEVICE_FILE_CLAUSES,
     ...DEVICE_ACCESS_CLAUSES,
   ),

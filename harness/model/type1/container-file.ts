@@ -2,7 +2,7 @@ import { answerRequest, refusalOf } from '../answer.ts';
 import type { Answer } from '../outcome.ts';
 import type { KernelFile } from '../world/kernel-file.ts';
 import { DISPATCH_OBJECTIONS } from './container.ts';
-import { markContainer } from './group.ts';
+import { markContainer } from './group-container.ts';
 import { closeContainer } from './membership.ts';
 import type { Container, Vfio } from './state.ts';
 

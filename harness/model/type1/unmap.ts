@@ -13,15 +13,7 @@ import type { IoctlCall } from '../world/kernel-file.ts';
 import type { Process } from '../world/process.ts';
 import { type Found, readStruct } from './argument.ts';
 import { u64Bytes } from './bytes.ts';
-import {
-  type Delivery,
-  deliver,
-  deliverable,
-  deliverUntilFault,
-  MAX_BITMAP_BYTES,
-  outsideUserSpace,
-  tooSmall,
-} from './dirty-pages.ts';
+import { type Delivery, deliver } from './dirty-pages.ts';
 import type { IommuFile } from './files.ts';
 import { ALL_SELECTS, bisects, endMapping, SELECTION_CLAUSES, V1_SELECTS, V2_SELECTS } from './mappings.ts';
 import { type Iommu, type Mapping, smallestPage } from './state.ts';
@@ -34,7 +26,7 @@ const TWO_TO_THE_64 = 1n << 64n;
 
 /** Sizes of the argument in bytes: without and with a bitmap. */
 const SIZE = sizeOf(vfioIommuType1DmaUnmap);
-const SIZE_WITH_BITMAP = SIZE + sizeOf(vfioBitmap);
+export const SIZE_WITH_BITMAP = SIZE + sizeOf(vfioBitmap);
 const KNOWN_FLAGS = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP | VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR;
 
 /** What an UNMAP_DMA is about. Addresses and sizes in bytes. */
@@ -92,7 +84,8 @@ const RANGE_END = rule<(iova: bigint, size: bigint) => bigint>({
   rule: (iova, size) => iova + size,
 });
 
-const deliveryOf = ({ law, caller, bitmap, asked, unit }: UnmapCall): Delivery | undefined =>
+/** Where the dirty pages of what is unmapped go, if they are asked for. */
+export const deliveryOf = ({ law, caller, bitmap, asked, unit }: UnmapCall): Delivery | undefined =>
   bitmap === undefined ? undefined : { law, space: caller.space, data: bitmap.data, base: asked.iova, unit };
 
 const carryOut = (call: UnmapCall): void => {
@@ -169,17 +162,6 @@ const EXCLUSIVE_FLAGS = objection(UNMAP_DMA, {
     (flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0 && (all || invalidates),
 });
 
-const BITMAP_ARGSZ = objection(UNMAP_DMA, {
-  id: 'unmap/bitmap-argsz',
-  level: 'must',
-  says: 'GET_DIRTY_BITMAP with an argsz below 48, which has no room for the vfio_bitmap, is refused with EINVAL.',
-  source: `${HEADER}: the user must provide a struct vfio_bitmap in data[]; ${UNMAP}`,
-  stage: 'arguments',
-  errnos: ['EINVAL'],
-  when: ({ asked: { flags, argsz } }) =>
-    (flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0 && argsz < SIZE_WITH_BITMAP,
-});
-
 const ALL_WITH_RANGE = objection(UNMAP_DMA, {
   id: 'unmap/all-with-range',
   level: 'must',
@@ -220,66 +202,6 @@ const WRAPS = objection(UNMAP_DMA, {
   when: ({ law, asked: { iova, size } }) => law.of(RANGE_END).rule(iova, size) > TWO_TO_THE_64,
 });
 
-const BITMAP_UNREADABLE = objection(UNMAP_DMA, {
-  id: 'unmap/unreadable-bitmap-argument',
-  level: 'must',
-  says: 'A vfio_bitmap that cannot be read is refused with EFAULT.',
-  source: UNMAP,
-  stage: 'range',
-  errnos: ['EFAULT'],
-  when: ({ bitmap }) => bitmap?.readable === false,
-});
-
-const NOT_TRACKING = objection(UNMAP_DMA, {
-  id: 'unmap/bitmap-while-not-tracking',
-  level: 'must',
-  says: 'GET_DIRTY_BITMAP while dirty pages are not logged (on v1: ever) is refused with EINVAL.',
-  source: DO_UNMAP,
-  stage: 'range',
-  errnos: ['EINVAL'],
-  when: ({ bitmap, iommu }) => bitmap?.readable === true && !iommu.tracking,
-});
-
-const BITMAP_PAGE_SIZE = objection(UNMAP_DMA, {
-  id: 'unmap/bitmap-page-size',
-  level: 'must',
-  says: 'A bitmap for pages other than the smallest supported is refused with EINVAL.',
-  source: DO_UNMAP,
-  stage: 'range',
-  errnos: ['EINVAL'],
-  when: ({ bitmap, unit }) => bitmap?.readable === true && bitmap.pgsize !== unit,
-});
-
-const BITMAP_TOO_SMALL = objection(UNMAP_DMA, {
-  id: 'unmap/bitmap-too-small',
-  level: 'must',
-  says: 'A bitmap without a bit for each page of the range, in whole words of 64 bits, is refused with EINVAL.',
-  source: 'verify_bitmap_size(), drivers/vfio/vfio_iommu_type1.c',
-  stage: 'range',
-  errnos: ['EINVAL'],
-  when: ({ bitmap, asked: { size }, unit }) => bitmap?.readable === true && tooSmall(bitmap.size, size, unit),
-});
-
-const BITMAP_TOO_LARGE = objection(UNMAP_DMA, {
-  id: 'unmap/bitmap-too-large',
-  level: 'must',
-  says: 'A bitmap of more than max_dirty_bitmap_size bytes is refused with EINVAL.',
-  source: 'include/uapi/linux/vfio.h: migration capability; verify_bitmap_size(), drivers/vfio/vfio_iommu_type1.c',
-  stage: 'range',
-  errnos: ['EINVAL'],
-  when: ({ bitmap }) => bitmap?.readable === true && bitmap.size > MAX_BITMAP_BYTES,
-});
-
-const BITMAP_ADDRESS = objection(UNMAP_DMA, {
-  id: 'unmap/bitmap-address',
-  level: 'must',
-  says: 'A bitmap beyond the end of user memory is refused with EINVAL (EFAULT is as good).',
-  source: `${UNMAP}: access_ok()`,
-  stage: 'range',
-  errnos: ['EINVAL', 'EFAULT'],
-  when: ({ bitmap }) => bitmap?.readable === true && outsideUserSpace(bitmap.data, bitmap.size),
-});
-
 const BISECTS = objection(UNMAP_DMA, {
   id: 'unmap/v2-bisects',
   level: 'must',
@@ -289,24 +211,6 @@ const BISECTS = objection(UNMAP_DMA, {
   errnos: ['EINVAL'],
   when: ({ law, iommu, all, asked: { iova, size } }) =>
     iommu.v2 && !all && bisects(iommu, iova, law.of(RANGE_END).rule(iova, size)),
-});
-
-const BITMAP_UNWRITABLE = objection(UNMAP_DMA, {
-  id: 'unmap/unwritable-bitmap',
-  level: 'must',
-  says: 'When the dirty pages of a mapping cannot be reported the call fails with EFAULT, and that mapping and those behind it stay mapped.',
-  source: `update_user_bitmap(), ${DO_UNMAP}`,
-  stage: 'bitmap',
-  errnos: ['EFAULT'],
-  when: (call) => {
-    const delivery = deliveryOf(call);
-    return delivery !== undefined && !deliverable(delivery, call.selected());
-  },
-  leaves: (call) => {
-    const delivery = deliveryOf(call);
-    const reported = delivery === undefined ? [] : deliverUntilFault(delivery, call.selected());
-    for (const mapping of reported) endMapping(call.law, call.iommu, mapping);
-  },
 });
 
 const UNWRITABLE = objection(UNMAP_DMA, {
@@ -334,13 +238,5 @@ export const UNMAP_CLAUSES = [
   UNALIGNED,
   WRAPS,
   BISECTS,
-  BITMAP_ARGSZ,
-  BITMAP_UNREADABLE,
-  NOT_TRACKING,
-  BITMAP_PAGE_SIZE,
-  BITMAP_TOO_SMALL,
-  BITMAP_TOO_LARGE,
-  BITMAP_ADDRESS,
-  BITMAP_UNWRITABLE,
   UNWRITABLE,
 ];
