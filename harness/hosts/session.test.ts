@@ -59,6 +59,10 @@ const fakeHelper = (
       takeFrames();
       done();
     },
+    final: (done) => {
+      if (!fromHelper.writableEnded) fromHelper.end();
+      done();
+    },
   });
   fromHelper.write(greeting);
   return { toHelper, fromHelper, frames, said };
@@ -287,5 +291,6 @@ describe('hosts/session', () => {
     await session.close();
     await session.close();
     expect((await run).ending.kind).to.equal('lost');
+    expect(fake.said).to.deep.equal([]);
   });
 });

@@ -42,7 +42,7 @@ export interface HelperSession {
    * or deadlines beyond the bounds.
    */
   run(program: Program, deadlines: Deadlines): Promise<Run>;
-  /** Takes leave of the helper and closes the streams. Never throws; may be called twice. */
+  /** Takes leave of the helper, breaks off what it is at, and closes the streams. Never throws; may be called twice. */
   close(): Promise<void>;
 }
 
@@ -190,7 +190,8 @@ const createConversation = ({ toHelper, fromHelper }: HelperStreams, options: Se
     },
     close: () => {
       leaving = true;
-      return farewell({ toHelper, fromHelper }, lose);
+      // A helper that is told to leave first finishes what it was given; one whose input just ends breaks it off.
+      return farewell({ toHelper, fromHelper }, outbox.head() === undefined ? BYE : '', lose);
     },
   });
 
@@ -221,7 +222,11 @@ const deferred = <Value>() => {
   return { promise, resolve, reject };
 };
 
-const farewell = ({ toHelper, fromHelper }: HelperStreams, lose: (reason: string) => void): Promise<void> =>
+const farewell = (
+  { toHelper, fromHelper }: HelperStreams,
+  words: string,
+  lose: (reason: string) => void,
+): Promise<void> =>
   new Promise((resolve) => {
     const over = (): void => {
       clearTimeout(timer);
@@ -235,5 +240,5 @@ const farewell = ({ toHelper, fromHelper }: HelperStreams, lose: (reason: string
     }
     fromHelper.once('end', over);
     fromHelper.once('close', over);
-    toHelper.end(BYE);
+    toHelper.end(words);
   });

@@ -1,18 +1,23 @@
 /** Test support: any program, for fast-check. Every operation of ops.def occurs, with every option there or not. */
 import fc from 'fast-check';
-import { OPS, type Operation, type Parameter, WORDS } from './ops.ts';
+import { type Bound, OPS, type Operation, type Parameter, WORDS } from './ops.ts';
 import type { Call, Program, Repeat } from './step.ts';
 
 const NAMES = { actor: ['main', 'child'], fd: ['container', 'f-2'], mem: ['ram', 'b_1'] } as const;
 
 const name = fc.stringMatching(/^[a-z][a-z0-9_-]{0,30}$/).filter((text) => !['let', 'repeat', 'end'].includes(text));
 const num = fc.oneof(fc.bigInt({ min: 0n, max: 5000n }), fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }));
+const numberWithin = (bound: Bound | undefined): fc.Arbitrary<bigint> => {
+  if (bound === undefined) return num;
+  if (bound.powerOfTwo !== true) return fc.bigInt({ min: 0n, max: bound.max });
+  return fc.integer({ min: 0, max: bound.max.toString(2).length - 1 }).map((shift) => 1n << BigInt(shift));
+};
 const place = fc.oneof(fc.record({ memory: fc.constantFrom(...NAMES.mem), offset: num }), fc.record({ literal: num }));
 const bytes = fc.oneof(
   fc.uint8Array({ maxLength: 40 }),
   fc.integer({ min: 1, max: 5000 }).map((size) => new Uint8Array(size).fill(0xa5)),
 );
-const path = fc.stringMatching(/^[/$][!-~]{0,40}$/);
+const path = fc.stringMatching(/^(\/|\$device0\/)([!-#%-~]|\$a\/){0,40}$/);
 
 const patchOf = (size: number) => {
   const at = (width: number) => fc.integer({ min: 0, max: size - width });
@@ -58,7 +63,7 @@ const anyValue = (parameter: Parameter): fc.Arbitrary<unknown> => {
     case 'newmem':
       return name;
     case 'num':
-      return num;
+      return numberWithin(parameter.bound);
     case 'place':
       return place;
     case 'arg':
@@ -105,7 +110,9 @@ const PRELUDE: readonly Call[] = [
 
 /** Any program in the form that parsing gives. */
 export const anyProgram: fc.Arbitrary<Program> = fc.record({
-  lets: fc.dictionary(name, fc.stringMatching(/^[!-~]{1,20}$/), { maxKeys: 4, noNullPrototype: true }),
+  lets: fc
+    .dictionary(name, fc.stringMatching(/^[!-~]{1,20}$/), { maxKeys: 4, noNullPrototype: true })
+    .map((lets) => ({ ...lets, device0: '/dev/vfio/2', a: 'x', b: 'y' })),
   steps: fc
     .array(
       fc.oneof({ weight: 4, arbitrary: callBy(fc.constantFrom(...NAMES.actor)) }, { weight: 1, arbitrary: repeat }),

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { fnv1a64, OPS, OPS_HASH, parseOps } from './ops.ts';
+import { BOUNDS, fnv1a64, OPS, OPS_HASH, parseOps } from './ops.ts';
 
 const hash = (text: string): string => fnv1a64(Buffer.from(text)).toString(16).padStart(16, '0');
 
@@ -17,6 +17,13 @@ describe('program/ops', () => {
 
   it('reads operations without parameters', () => {
     expect(OPS.get('exec')).to.deep.equal({ name: 'exec', required: [], options: [], observes: '' });
+  });
+
+  it('knows no bound of a parameter that is not there', () => {
+    const all = [...OPS.values()].flatMap(({ name, required, options }) =>
+      [...required, ...options].filter(({ kind }) => kind === 'num').map((parameter) => `${name}.${parameter.name}`),
+    );
+    expect(all).to.include.members(Object.keys(BOUNDS));
   });
 
   it('refuses a table with a kind or a line that it does not know', () => {

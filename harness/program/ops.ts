@@ -12,6 +12,14 @@ export type Kind = (typeof KINDS)[number];
 export interface Parameter {
   readonly name: string;
   readonly kind: Kind;
+  /** What a number must be beside 64 bits wide. */
+  readonly bound: Bound | undefined;
+}
+
+/** The largest value a number may have; and whether only powers of two are taken. */
+export interface Bound {
+  readonly max: bigint;
+  readonly powerOfTwo?: boolean;
 }
 
 export interface Operation {
@@ -33,6 +41,40 @@ export const WORDS: Readonly<Record<string, readonly string[]>> = {
   resource: ['memlock', 'nofile', 'as', 'data'],
 };
 
+const DATA: Bound = { max: 64n << 20n };
+const MEMORY: Bound = { max: 1n << 40n };
+const PAGE_SIZE: Bound = { max: 1n << 40n, powerOfTwo: true };
+const WIDTH: Bound = { max: 8n, powerOfTwo: true };
+
+/**
+ * Bounds of numbers that are known before anything runs, by operation and parameter; a number that is not listed may be
+ * any. The helper has the same (ops.c): it takes whatever these allow.
+ */
+export const BOUNDS: Readonly<Record<string, Bound>> = {
+  'exit.status': { max: 255n },
+  'user.uid': { max: (1n << 32n) - 2n },
+  'mem.size': MEMORY,
+  'mem.offset': { max: 1n << 20n },
+  'mem.huge': PAGE_SIZE,
+  'mem.align': PAGE_SIZE,
+  'mem.guard': { max: 1n },
+  'map.size': MEMORY,
+  'map.align': PAGE_SIZE,
+  'protect.size': MEMORY,
+  'unmap.size': MEMORY,
+  'fill.size': MEMORY,
+  'fill.byte': { max: 255n },
+  'read.size': DATA,
+  'hash.size': MEMORY,
+  'peek.width': WIDTH,
+  'poke.width': WIDTH,
+  'await.width': WIDTH,
+  'await.timeout_ms': { max: 3_600_000n },
+  'memfd.huge': PAGE_SIZE,
+  'pread.size': DATA,
+  'ioctl.request': { max: (1n << 32n) - 1n },
+};
+
 /** FNV-1a with 64 bits. */
 export const fnv1a64 = (bytes: Uint8Array): bigint => {
   let hash = 0xcbf29ce484222325n;
@@ -49,7 +91,10 @@ export const parseOps = (text: string): ReadonlyMap<string, Operation> => {
     const match = /^OP\((\w+),\s*"([^"]*)",\s*"(|out|value)"\)\s*$/.exec(line);
     if (match === null) throw new Error(`ops.def: not an operation: ${line}`);
     const [, name = '', parameters = '', observes = ''] = match;
-    const parsed = parameters.split(' ').filter(Boolean).map(parseParameter);
+    const parsed = parameters
+      .split(' ')
+      .filter(Boolean)
+      .map((parameter) => parseParameter(name, parameter));
     operations.set(name, {
       name: name as OpName,
       required: parsed.filter(({ optional }) => !optional),
@@ -60,11 +105,11 @@ export const parseOps = (text: string): ReadonlyMap<string, Operation> => {
   return operations;
 };
 
-const parseParameter = (text: string): Parameter & { readonly optional: boolean } => {
+const parseParameter = (operation: string, text: string): Parameter & { readonly optional: boolean } => {
   const [, name = '', optional, word] = /^(\w+)(\?)?:(\w+)$/.exec(text) ?? [];
   const kind = KINDS.find((known) => known === word);
   if (kind === undefined) throw new Error(`ops.def: not a parameter: ${text}`);
-  return { name, kind, optional: optional !== undefined };
+  return { name, kind, bound: BOUNDS[`${operation}.${name}`], optional: optional !== undefined };
 };
 
 const file = readFileSync(new URL('../wire/ops.def', import.meta.url));

@@ -33,6 +33,16 @@ export const parseNumber = (text: string): bigint => {
   return value;
 };
 
+/** A number of a call, within the parameter's own bound. */
+const checkBound = (value: bigint, { name, bound }: Parameter): bigint => {
+  if (bound === undefined) return value;
+  if (value > bound.max) throw new Malformed(`a ${name} of at most ${bound.max}`, value.toString());
+  if (bound.powerOfTwo === true && (value === 0n || (value & (value - 1n)) !== 0n)) {
+    throw new Malformed(`a ${name} that is a power of two`, value.toString());
+  }
+  return value;
+};
+
 const printPlace = (place: Place): string =>
   'memory' in place ? `&${checkName(place.memory)}+0x${hexDigits(place.offset)}` : printNumber(place.literal);
 
@@ -174,7 +184,10 @@ export const FORMS: Readonly<Record<Kind, Form>> = {
   newfd: name,
   mem: name,
   newmem: name,
-  num: { parse: parseNumber, print: printNumber },
+  num: {
+    parse: (text, parameter) => checkBound(parseNumber(text), parameter),
+    print: (value: bigint, parameter) => printNumber(checkBound(value, parameter)),
+  },
   place: { parse: parsePlace, print: printPlace },
   arg: { parse: parseArg, print: printArg },
   bytes: { parse: (text) => decodeBytes(text, MAX_DATA), print: encodeBytes },
