@@ -11,7 +11,9 @@ export const initialBytes = (
   lets: Readonly<Record<string, string>>,
 ): Uint8Array | undefined => {
   if (arg.kind !== 'inline') return undefined;
-  const bytes = Buffer.concat(arg.segments.map((part) => ('bytes' in part ? part.bytes : Buffer.from(lets[part.text] ?? ''))));
+  const bytes = Buffer.concat(
+    arg.segments.map((part) => ('bytes' in part ? part.bytes : Buffer.from(lets[part.text] ?? ''))),
+  );
   if (iteration === 0) return bytes;
   const masked = new Set(arg.patches.filter((patch) => patch.kind === 'pointer').map((patch) => patch.at));
   for (const patch of arg.patches) {

@@ -58,7 +58,16 @@ interface Ops {
     guard?: bigint;
     at?: Place;
   };
-  map: { name: string; fd: string; start: bigint; size: bigint; share?: Share; prot?: Prot; align?: bigint; at?: Place };
+  map: {
+    name: string;
+    fd: string;
+    start: bigint;
+    size: bigint;
+    share?: Share;
+    prot?: Prot;
+    align?: bigint;
+    at?: Place;
+  };
   protect: { name: string; offset: bigint; size: bigint; prot: Prot };
   unmap: { name: string; offset: bigint; size: bigint };
   write: { name: string; offset: bigint; data: Uint8Array };
