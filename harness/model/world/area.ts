@@ -1,4 +1,4 @@
-import type { Prot, Share } from '../../program/step.ts';
+import type { Prot } from '../../program/step.ts';
 import type { Run } from './address-space.ts';
 import type { DeviceMemory } from './device-memory.ts';
 import type { Interval } from './interval-map.ts';
@@ -56,9 +56,6 @@ export const permits = (prot: Prot, touch: Touch): boolean => {
       return prot === 'w' || prot === 'rw';
   }
 };
-
-/** The share of a mapping, as programs say it. */
-export const shareOf = (content: Content): Share => (content.kind === 'private' ? 'private' : 'shared');
 
 /** How many pages from the `skip`th on an area has before its object ends; what lies behind raises SIGBUS. */
 export const pagesBeforeEnd = ({ content }: Area, skip: number): number => {
@@ -142,12 +139,12 @@ export const visitRuns = (
   } else if (content.kind === 'private') {
     const { copies, file } = content;
     copies.visitStores(from, to, (store, low, high) => {
-      const run = (pages: PageStore, kind: Run['kind'], a: number, b: number): void =>
-        see({ pages, first: a, count: b - a, kind, object: copies, shared: false });
       if (options.write) {
-        run(store, 'memory', low, high);
+        see({ pages: store, first: low, count: high - low, kind: 'memory', object: copies, shared: false });
         return;
       }
+      const run = (pages: PageStore, kind: Run['kind'], a: number, b: number): void =>
+        see({ pages, first: a, count: b - a, kind, object: copies, shared: false });
       // Linux 6.1 pins what is mapped for reading as it is: a file's own page, or the page of zeros. (Since 6.2 the process is given pages of its own.)
       store.visitPresence(low, high, (present, a, b) => {
         if (present) run(store, 'memory', a, b);

@@ -139,20 +139,17 @@ export class PageStore {
   visitPresence(from: number, to: number, see: (present: boolean, from: number, to: number) => void): void {
     let done = from;
     let presentFrom = from;
-    const flush = (): void => {
-      if (done > presentFrom) see(true, presentFrom, done);
-    };
     this.#chunks.visit(BigInt(from), BigInt(to), (chunk) => {
       const start = Math.max(Number(chunk.start), from);
       if (start > done) {
-        flush();
+        if (done > presentFrom) see(true, presentFrom, done);
         see(false, done, start);
         presentFrom = start;
       }
       done = Math.min(Number(chunk.end), to);
       return true;
     });
-    flush();
+    if (done > presentFrom) see(true, presentFrom, done);
     if (to > done) see(false, done, to);
   }
 

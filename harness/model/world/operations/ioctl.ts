@@ -1,4 +1,4 @@
-import type { Call } from '../../../program/step.ts';
+import type { Call, Patch } from '../../../program/step.ts';
 import type { Answer, Outcome } from '../../outcome.ts';
 import type { Actor } from '../actor.ts';
 import { FILES } from '../clauses.ts';
@@ -26,17 +26,22 @@ export const IOCTL_OPERATIONS: Operations<'ioctl'> = {
           lets: world.lets,
           resolver: resolverOf(actor),
         });
-        const install = (made: KernelFile): void => actor.addDescriptor(new HeldFile(made, 'rw'), to);
-        const answer = ask(file, { caller: actor, request: call.request, argument, install });
+        const answer = ask(file, {
+          caller: actor,
+          request: call.request,
+          argument,
+          install(made) {
+            actor.addDescriptor(new HeldFile(made, 'rw'), to);
+          },
+        });
         if ('unspecified' in answer) return to === undefined ? answer : withVagueName(answer, actor, to);
+        if (to === undefined && call.arg.kind === 'inline') return answer;
         const settle = (outcome: Outcome): Outcome => {
           const named = to === undefined ? outcome : namingResult(outcome, actor, to);
           return call.arg.kind === 'inline' ? named : inMemory(named, actor, argument);
         };
         const [first, ...others] = answer.allowed;
-        return to === undefined && call.arg.kind === 'inline'
-          ? answer
-          : { allowed: [settle(first), ...others.map(settle)] };
+        return { allowed: [settle(first), ...others.map(settle)] };
       }),
     ),
 };
@@ -52,24 +57,23 @@ const withNames = (actor: Actor, { arg }: Ioctl, act: () => Answer): Answer => {
   if (arg.kind === 'place') return withPlace(actor, arg.place, act);
   if (arg.kind === 'value') return act();
   // From the last patch to the first, each waits for those before it.
-  let answer = act;
-  for (const patch of [...arg.patches].reverse()) {
-    const next = answer;
-    if (patch.kind === 'pointer') answer = () => withPlace(actor, patch.place, next);
-    if (patch.kind === 'fd') answer = () => withFile(actor, patch.fd, next);
-  }
-  return answer();
+  return arg.patches.reduceRight((next, patch) => waiting(actor, patch, next), act)();
+};
+
+const waiting = (actor: Actor, patch: Patch, next: () => Answer): (() => Answer) => {
+  if (patch.kind === 'pointer') return () => withPlace(actor, patch.place, next);
+  return patch.kind === 'fd' ? () => withFile(actor, patch.fd, next) : next;
 };
 
 /** Looks names up that `withNames` has found to be there. */
 const resolverOf = (actor: Actor): Resolver => ({
-  address: (place) => {
+  address(place) {
     if ('literal' in place) return place.literal;
     const memory = actor.memories.get(place.memory);
     if (memory === undefined || memory === 'vague') throw new RangeError(`no memory ${place.memory}`);
     return BigInt.asUintN(64, memory.base + place.offset);
   },
-  file: (name) => {
+  file(name) {
     const file = actor.descriptors.get(name);
     return file === 'vague' ? undefined : file;
   },
