@@ -34,9 +34,6 @@ export interface EduDevice {
 /** Address bits of the device as QEMU makes it when nobody says otherwise. */
 export const DEFAULT_DMA_MASK = (1n << 28n) - 1n;
 
-/** Size of BAR 0, in bytes. */
-export const EDU_BAR_SIZE = 0x10_0000n;
-
 const IDENTIFICATION = 0x010000edn;
 const BUFFER_START = 0x40000n;
 const BUFFER_SIZE = 4096;

@@ -62,13 +62,3 @@ const writeObject = (object: MemoryObject, at: number, data: Uint8Array): void =
     store.write(low, data.subarray(low - at, high - at));
   });
 };
-
-/** A descriptor of something that is not modelled: whatever is done with it is not judged. */
-export const OPAQUE_FILE: KernelFile = {
-  kind: 'opaque',
-  ioctl: () => unspecified('the file is not modelled'),
-  pread: () => unspecified('the file is not modelled'),
-  pwrite: () => unspecified('the file is not modelled'),
-  truncate: () => unspecified('the file is not modelled'),
-  backing: () => ({ kind: 'unspecified', why: 'the file is not modelled' }),
-};

@@ -24,7 +24,7 @@ export const BARE_PLATFORM: Platform = {
  * `0`, `EFAULT`, `any` (a descriptor), `0|EINVAL` (either), `0 00ff??` (bytes, `??` unknown), `open` (not defined). The first
  * outcome is followed.
  */
-export const answersOf = (text: string, files: Files = () => undefined): readonly string[] => {
+const answersOf = (text: string, files: Files = () => undefined): readonly string[] => {
   const { lets, steps } = parseProgram(text);
   const machine: Machine = createMachine({ platform: BARE_PLATFORM, lets, files });
   return steps.flatMap((step) =>

@@ -17,7 +17,7 @@ export interface World {
 }
 
 /** What answers one operation; `iteration` counts in a repeat. */
-export type Operation<K extends OpName> = (
+type Operation<K extends OpName> = (
   world: World,
   actor: Actor,
   call: Extract<Call, { op: K }>,

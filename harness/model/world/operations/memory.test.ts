@@ -124,6 +124,6 @@ describeTranscripts('mappings', {
     main protect ram 0x1000 0x1000 r => EINVAL
     main unmap ram 0 0x200000    => 0`,
   'may fail for want of address space when that is limited': `
-    main limit as 0x10000000     => 0|EINVAL
+    main limit as 0x10000000     => 0
     main mem ram 0x1000          => 0|ENOMEM`,
 });

@@ -21,11 +21,13 @@ const RESOURCES: readonly string[] = ['memlock', 'nofile', 'as', 'data'] satisfi
 /** Whether a word names a resource whose limit is modelled. */
 export const isResource = (word: string): word is Resource => RESOURCES.includes(word);
 
-/** A hard limit that every host grants, in bytes: what memlock was before Linux 5.16. */
-const SMALLEST_HARD_LIMIT = 0x1_0000n;
-
-/** Ids from here on mean "no change", or are none. */
-const NO_USER = 0xffff_ffffn;
+/** Limits that every host grants, in bytes or as a count: memlock as it was before Linux 5.16. */
+const SURE: Readonly<Record<Resource, bigint>> = {
+  memlock: 0x1_0000n,
+  nofile: 1024n,
+  as: 0x1000_0000n,
+  data: 0x1000_0000n,
+};
 
 /** The operations on processes: their life, credentials and limits. */
 export const PROCESS_OPERATIONS: Operations<'spawn' | 'exec' | 'kill' | 'exit' | 'user' | 'drop' | 'limit'> = {
@@ -45,7 +47,6 @@ export const PROCESS_OPERATIONS: Operations<'spawn' | 'exec' | 'kill' | 'exit' |
   exit: (_world, actor) => succeeds(PROCESSES, { effect: () => actor.die() }),
 
   user: (_world, actor, { uid }) => {
-    if (uid >= NO_USER) return unspecified(`${uid} is no user`);
     if (!actor.privileged && Number(uid) !== actor.uid) return fails('EPERM', CREDENTIALS);
     return succeeds(CREDENTIALS, { effect: () => actor.becomeUser(Number(uid)) });
   },
@@ -56,9 +57,7 @@ export const PROCESS_OPERATIONS: Operations<'spawn' | 'exec' | 'kill' | 'exit' |
       else if (isCapability(capability)) actor.loseCapability(capability);
     };
     if (capability !== 'all' && !isCapability(capability)) return unspecified(`no capability ${capability}`);
-    const done = success(CREDENTIALS, { effect });
-    // Without CAP_SETPCAP the bounding set cannot be changed; what is left of the other sets is nothing either way.
-    return actor.privileged ? allow(done) : allow(done, failure('EPERM', CREDENTIALS, effect));
+    return succeeds(CREDENTIALS, { effect });
   },
 
   limit: (_world, actor, call) =>
@@ -73,5 +72,5 @@ const limit = (
   if (!isResource(resource)) return unspecified(`no limit ${resource}`);
   const done = success(LIMITS, { effect: () => set(resource, soft) });
   // The hard limit is the host's; it is at least what the soft limit was.
-  return soft <= (current(resource) ?? SMALLEST_HARD_LIMIT) ? allow(done) : allow(done, failure('EINVAL', LIMITS));
+  return soft <= (current(resource) ?? SURE[resource]) ? allow(done) : allow(done, failure('EINVAL', LIMITS));
 };
