@@ -32,6 +32,8 @@ void *arena_take(struct arena *arena, size_t size)
 {
 	void *taken;
 
+	/* Nothing is something too: an address that is not NULL. */
+	size += !size;
 	size = (size + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
 	if (size > CHUNK / 4)
 		return new_chunk(arena, size);

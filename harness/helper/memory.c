@@ -195,6 +195,10 @@ void op_mem(struct actor *actor, const struct call *call, uint32_t iteration, st
 		fail(outcome, EFAULT);
 	else if (prot != wanted.prot)
 		result(outcome, mprotect((void *)memory->start, wanted.length, prot));
+	if (!outcome->error)
+		return;
+	munmap((void *)(memory->start - memory->margin), wanted.length + 2 * memory->margin);
+	memory->there = false;
 }
 
 /* map NAME FD START SIZE share prot align at */

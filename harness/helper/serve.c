@@ -110,7 +110,6 @@ static _Noreturn void become_supervisor(const struct frame *frame, pid_t parent)
 
 	signal(SIGCHLD, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &(sigset_t){ 0 }, NULL);
-	prctl(PR_SET_CHILD_SUBREAPER, 0);
 	if (!die_with_supervisor(parent))
 		_exit(RUN_BROKEN);
 	output = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, OWN_FD);

@@ -474,7 +474,7 @@ static bool start_main(void)
 	return pid > 0;
 }
 
-/* Ends every actor; false when one that nobody knows to be stuck is still there. */
+/* Ends every actor; false when one is still there that was not reported as stuck. */
 static bool end_all(void)
 {
 	for (int actor = 0; actor < run.program.actor_count; actor++)
@@ -539,7 +539,7 @@ enum run_result supervise(uint64_t id, const char *text, size_t size, uint32_t s
 	say_begin(id);
 	status = take_program() ? "done" : "unfinished";
 	if (!end_all())
-		status = "stuck";
+		status = "unfinished";
 	kmsg_report(&run.kmsg, run.shared);
 	say_end(id, start, status);
 	return RUN_ENDED;
