@@ -48,10 +48,15 @@ const arrange = (revision: Revision): Law => {
     // A modified clause keeps its id, and with it its kind and what its function takes.
     return clause as C;
   };
-  const provisions = new Map<string, Provision<unknown, unknown>>();
+  const provisions: Record<Receiver, Map<bigint, Provision<unknown, unknown>>> = {
+    container: new Map(),
+    iommu: new Map(),
+    group: new Map(),
+    device: new Map(),
+  };
   for (const request of all<Request<unknown, unknown>>('request')) {
-    provisions.set(
-      keyOf(request.on, request.request),
+    provisions[request.on].set(
+      request.request,
       provide(request, all<Objection<unknown>>('objection'), all<Field<unknown>>('field'), of),
     );
   }
@@ -64,13 +69,11 @@ const arrange = (revision: Revision): Law => {
     clauses,
     all,
     of,
-    provision: (on, request) => provisions.get(keyOf(on, request)),
+    provision: (on, request) => provisions[on].get(request),
   };
 };
 
 const isKinded = (clause: Clause): clause is Kinded => 'kind' in clause;
-
-const keyOf = (on: Receiver, request: bigint): string => `${on} ${request}`;
 
 const provide = (
   request: Request<unknown, unknown>,

@@ -9,12 +9,12 @@ import type { Container, Vfio } from './state.ts';
 /** The file of a container. */
 export const containerFile = (vfio: Vfio, container: Container): KernelFile => {
   const { law } = vfio;
+  const objections = DISPATCH_OBJECTIONS.map((one) => law.of(one));
   const file: KernelFile = {
     kind: 'container',
     ioctl: (call): Answer => {
       const own = law.provision('container', call.request);
       if (own !== undefined) return answerRequest(own, { vfio, container }, call);
-      const objections = DISPATCH_OBJECTIONS.map((one) => law.of(one));
       const refusal = refusalOf(objections, { vfio, container, request: call.request });
       if (refusal !== undefined) return refusal;
       const { iommu } = container;
