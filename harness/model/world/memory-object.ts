@@ -57,15 +57,30 @@ export class MemoryObject {
 
   /** Makes the object longer or shorter, as ftruncate does: what is cut off is given up, what is added reads as zeros. */
   resize(sizeBytes: number): void {
-    const shrinks = sizeBytes < this.#sizeBytes;
+    if (sizeBytes < this.#sizeBytes) this.#shorten(sizeBytes);
+    else this.#lengthen(sizeBytes);
+  }
+
+  #shorten(sizeBytes: number): void {
     this.#sizeBytes = sizeBytes;
-    if (!shrinks) return;
     const { pageCount } = this;
     this.#giveUp(pageCount);
     for (const copy of this.copies) copy.#giveUp(pageCount);
     // The rest of the last page is cleared, for everybody who holds the page.
     const rest = pageCount * this.pageSize - sizeBytes;
     if (rest > 0) this.storeAt(pageCount - 1).store.fill(sizeBytes, rest, 0);
+  }
+
+  #lengthen(sizeBytes: number): void {
+    const end = Math.min(this.pageCount * this.pageSize, sizeBytes);
+    const rest = end - this.#sizeBytes;
+    // What was written behind the end of a file, in its last page, stays or not as the file system likes (mmap(2)).
+    if (rest > 0) {
+      const { store } = this.storeAt(this.pageCount - 1);
+      const written = store.read(this.#sizeBytes, rest).some((byte) => byte !== 0);
+      if (written) store.fill(this.#sizeBytes, rest, undefined);
+    }
+    this.#sizeBytes = sizeBytes;
   }
 
   /** The same content in a new object of its own, as a child of fork has it. Costs by what was written, not by size. */

@@ -81,6 +81,12 @@ describeTranscripts(
     main pwrite fd 0x2000 ff     => 1
     main read ram 0x1fff 3       => 0 00ff00
     main read ram 0x2fff 2       => EFAULT`,
+    'promise nothing of what was written behind their end': `
+    main memfd fd 0x800          => any
+    main map ram fd 0 0x1000     => 0
+    main write ram 0x7fe 01020304 => 0
+    main truncate fd 0x801       => 0
+    main pread fd 0x7fe 4        => 3 0102??`,
     'lose what is cut off': `
     main memfd fd 0x3000         => any
     main map ram fd 0 0x3000 share=shared => 0
