@@ -72,7 +72,13 @@ export interface Request<F, S> extends Clause {
   /** The clause that is broken when bytes change that no field covers; by default the call's own. */
   readonly untouched?: Clause;
   /** Deviations that do not end the judging: how the call would answer in each, and the clause that it breaks. */
-  readonly deviations?: (situation: S) => readonly { readonly situation: S; readonly breaks: Clause }[];
+  readonly deviations?: (situation: S) => readonly Deviation<S>[];
+}
+
+/** A way to answer that does not conform but is known and can be followed: the situation as it is mistaken for, and the clause that is broken. */
+export interface Deviation<S> {
+  readonly situation: S;
+  readonly breaks: Clause;
 }
 
 type Stated<C extends Clause> = Omit<C, 'kind'>;

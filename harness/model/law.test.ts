@@ -111,7 +111,7 @@ const tour = (revision: Revision, cited: (clause: Clause) => void): void => {
   bed.dirty(1);
   bed.take({ op: 'mem', name: 'bits', size: PAGE });
   const bitmap = { data: { memory: 'bits' }, size: 8n };
-  bed.getDirty({ iova: 0n, size: 8n * PAGE, bitmap });
+  for (let reading = 0; reading < 2; reading++) bed.getDirty({ iova: 0n, size: 8n * PAGE, bitmap });
   bed.unmap({ iova: 16n * PAGE, size: PAGE, bitmap });
   bed.dirty(2);
 

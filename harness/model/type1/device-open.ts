@@ -1,6 +1,7 @@
 import { VFIO_GROUP_GET_DEVICE_FD } from '../../uapi/vfio.ts';
 import { objection, request, rule } from '../clauses.ts';
 import type { IoctlCall } from '../world/kernel-file.ts';
+import type { Process } from '../world/process.ts';
 import { deviceFile } from './device-file.ts';
 import type { GroupFile } from './files.ts';
 import type { Device } from './state.ts';
@@ -12,6 +13,7 @@ const SOURCE = 'vfio_group_ioctl_get_device_fd(), drivers/vfio/vfio_main.c';
 type Name = { readonly text: string } | 'unreadable' | 'endless';
 
 interface GetDeviceCall extends GroupFile {
+  readonly caller: Process;
   readonly name: Name;
   readonly device: Device | undefined;
   readonly install: (device: Device) => void;
@@ -28,6 +30,9 @@ const readName = ({ argument }: IoctlCall, most: number): Name => {
   }
   return 'endless';
 };
+
+/** Whether a text names a device: blanks, and options behind a blank, may follow. */
+const names = (text: string, address: string): boolean => text === address || text.startsWith(`${address} `);
 
 /** Opens a device: what the first opening does to it. */
 const FIRST_OPEN = rule<(device: Device) => void>({
@@ -52,8 +57,9 @@ export const GET_DEVICE = request<GroupFile, GetDeviceCall>({
     const text = typeof name === 'string' ? undefined : name.text;
     return {
       ...file,
+      caller: call.caller,
       name,
-      device: file.group.devices.find(({ platform }) => platform.address === text),
+      device: file.group.devices.find(({ platform }) => text !== undefined && names(text, platform.address)),
       install: (device) => call.install(deviceFile({ vfio: file.vfio, group: file.group, device })),
     };
   },
@@ -97,6 +103,30 @@ const UNKNOWN_DEVICE = objection(GET_DEVICE, {
   when: ({ device }) => device === undefined,
 });
 
+const NAME_OPTIONS = objection(GET_DEVICE, {
+  id: 'group/device-name-options',
+  level: 'must',
+  says: 'Behind the name of a device that is no virtual function nothing but blanks may stand; the rest is refused with EINVAL.',
+  source: 'vfio_pci_core_match(), vfio_pci_validate_vf_token(), drivers/vfio/pci/vfio_pci_core.c',
+  stage: 'arguments',
+  errnos: ['EINVAL'],
+  when: ({ name, device }) =>
+    device !== undefined &&
+    typeof name !== 'string' &&
+    name.text.slice(device.platform.address.length).replaceAll(' ', '') !== '',
+});
+
+const DESCRIPTOR_LIMIT = objection(GET_DEVICE, {
+  id: 'group/device-descriptor-limit',
+  level: 'must',
+  says: 'A process with as many descriptors as RLIMIT_NOFILE allows gets no more: EMFILE.',
+  source: `${SOURCE}: get_unused_fd_flags()`,
+  stage: 'arguments',
+  errnos: ['EMFILE'],
+  // How many descriptors a process has beside those that the program opened is not known.
+  when: ({ caller }) => caller.limitBytes('nofile') !== undefined && 'perhaps',
+});
+
 const WITHOUT_IOMMU = objection(GET_DEVICE, {
   id: 'group/device-without-iommu',
   level: 'must',
@@ -113,5 +143,7 @@ export const DEVICE_OPENING_CLAUSES = [
   NAME_UNREADABLE,
   NAME_ENDLESS,
   UNKNOWN_DEVICE,
+  NAME_OPTIONS,
+  DESCRIPTOR_LIMIT,
   WITHOUT_IOMMU,
 ];

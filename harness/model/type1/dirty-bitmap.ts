@@ -16,11 +16,12 @@ export interface Span {
   readonly dirty: readonly DirtyPages[];
 }
 
-/** Whole words to be written: `bytes` at byte offset `at`. The lowest `keep` bits of the first word stay what they were. */
+/** Whole words to be written: `bytes` at byte offset `at`. */
 export interface Stretch {
   readonly at: number;
-  readonly keep: number;
   readonly bytes: Uint8Array;
+  /** Not every bit in it is a page of a mapping. */
+  readonly holes: boolean;
 }
 
 const WORD_BITS = 64;
@@ -28,18 +29,12 @@ const WORD_BITS = 64;
 /** The bytes of the smallest bitmap for that many pages: whole words. */
 export const bitmapBytes = (pages: bigint): bigint => ((pages + 63n) / 64n) * 8n;
 
-/**
- * What is written for spans in ascending order that do not overlap: every word that holds a bit of one of them. Within
- * these words, bits below a span are kept (they may be an earlier request's) and bits behind it are cleared, so spans
- * that share a word all stand in it. Words between spans are not written.
- */
+/** What is written for spans in ascending order that do not overlap: every word that holds a bit of one of them, and no other. */
 export const stretches = (spans: readonly Span[]): readonly Stretch[] => {
   const groups: Span[][] = [];
   let endWord = -1;
   for (const span of spans) {
-    const firstWord = Math.floor(span.firstBit / WORD_BITS);
-    const joins = firstWord < endWord || (firstWord === endWord && span.firstBit % WORD_BITS === 0);
-    if (joins) groups.at(-1)?.push(span);
+    if (Math.floor(span.firstBit / WORD_BITS) <= endWord) groups.at(-1)?.push(span);
     else groups.push([span]);
     endWord = Math.ceil((span.firstBit + span.bits) / WORD_BITS);
   }
@@ -53,10 +48,12 @@ const stretch = (spans: readonly Span[]): Stretch => {
   const firstWord = Math.floor(first / WORD_BITS);
   const words = Math.ceil(end / WORD_BITS) - firstWord;
   const bytes = new Uint8Array(words * 8);
-  for (const { firstBit, dirty } of spans) {
-    for (const pages of dirty) setBits(bytes, firstBit + pages.first - firstWord * WORD_BITS, pages.count);
+  let pages = 0;
+  for (const { firstBit, bits, dirty } of spans) {
+    pages += bits;
+    for (const run of dirty) setBits(bytes, firstBit + run.first - firstWord * WORD_BITS, run.count);
   }
-  return { at: firstWord * 8, keep: first % WORD_BITS, bytes };
+  return { at: firstWord * 8, bytes, holes: pages < words * WORD_BITS };
 };
 
 /** Sets `count` bits from bit `first` on; takes time by bytes only at fill speed. */
@@ -74,15 +71,4 @@ export const setBits = (bytes: Uint8Array, first: number, count: number): void =
   bytes[firstByte] = (bytes[firstByte] ?? 0) | head;
   bytes.fill(0xff, firstByte + 1, lastByte);
   bytes[lastByte] = (bytes[lastByte] ?? 0) | tail;
-};
-
-/** The bytes to write, when the first word held `before` (8 bytes). */
-export const merged = ({ keep, bytes }: Stretch, before: Uint8Array): Uint8Array => {
-  const result = bytes.slice();
-  for (let bit = 0; bit < keep; bit += 8) {
-    const mask = keep - bit >= 8 ? 0xff : 0xff >> (8 - (keep - bit));
-    const index = bit / 8;
-    result[index] = (result[index] ?? 0) | ((before[index] ?? 0) & mask);
-  }
-  return result;
 };

@@ -1,7 +1,8 @@
 import { type Holds, rule } from '../clauses.ts';
 import type { Law } from '../law.ts';
 import type { AddressSpace } from '../world/address-space.ts';
-import { bitmapBytes, type DirtyPages, merged, type Span, type Stretch, stretches } from './dirty-bitmap.ts';
+import type { Piece } from '../world/page-store.ts';
+import { bitmapBytes, type DirtyPages, type Span, type Stretch, stretches } from './dirty-bitmap.ts';
 import type { Mapping } from './state.ts';
 
 const HEADER = 'include/uapi/linux/vfio.h: VFIO_IOMMU_DIRTY_PAGES';
@@ -44,9 +45,18 @@ export const BIT_POSITION = rule<(iova: bigint, base: bigint, unit: bigint) => n
 export const WRITTEN_WORDS = rule<(spans: readonly Span[]) => readonly Stretch[]>({
   id: 'dirty/written-words',
   level: 'must',
-  says: 'Only the 64-bit words that hold a page of a mapping are written; in them the bits of all mappings stand together, bits below the first are kept, and bits behind the last are cleared.',
+  says: 'Only the 64-bit words of the bitmap that hold a page of a mapping are written, with the bits of all mappings in them; words before, between and behind them stay as they were.',
   source: UPDATE,
   rule: stretches,
+});
+
+/** What becomes of a byte of a written word, given what it was and its dirty pages; `undefined` when that is not promised. */
+export const HOLES = rule<(before: number, dirty: number) => number | undefined>({
+  id: 'dirty/holes',
+  level: 'must',
+  says: 'Bits of pages in no mapping stay 0, at every reading, when the memory for the bitmap was zeroed as the caller must see to; what becomes of other bits that it left set in words that are written is not promised.',
+  source: `${HEADER}: The user must provide a zeroed memory area; A bit set indicates that the page at that offset from iova is dirty`,
+  rule: (before, dirty) => ((before & ~dirty) === 0 ? dirty : undefined),
 });
 
 /** Whether a bitmap can be in user memory at all. */
@@ -76,36 +86,63 @@ const stretchesOf = (delivery: Delivery, mappings: readonly Mapping[]): readonly
 export const deliverable = (delivery: Delivery, mappings: readonly Mapping[]): boolean =>
   stretchesOf(delivery, mappings).every((stretch) => fits(delivery, stretch));
 
-const fits = ({ space, data }: Delivery, { at, keep, bytes }: Stretch): boolean => {
-  const address = data + BigInt(at);
-  const size = BigInt(bytes.length);
-  return (keep === 0 || space.reach(address, 8n, 'read') >= 8n) && space.reach(address, size, 'write') >= size;
-};
+const fits = ({ space, data }: Delivery, { at, bytes }: Stretch): boolean =>
+  space.reach(data + BigInt(at), BigInt(bytes.length), 'write') >= BigInt(bytes.length);
 
-/** Writes the bits of some mappings, all of which can be. */
+/** Writes the bits of some mappings, as far as they can be written. */
 export const deliver = (delivery: Delivery, mappings: readonly Mapping[]): void => {
   for (const stretch of stretchesOf(delivery, mappings)) write(delivery, stretch);
 };
 
 /**
- * Writes the bits of mapping after mapping until it comes to one whose bits cannot be written; of those it writes what
- * goes. Returns the mappings whose bits all stand.
+ * Writes the bits of the mappings up to the first one whose bits cannot all be written; of its bits it writes what goes.
+ * Returns the mappings before it.
  */
 export const deliverUntilFault = (delivery: Delivery, mappings: readonly Mapping[]): readonly Mapping[] => {
-  const failing = mappings.findIndex((mapping) => {
-    const mine = stretchesOf(delivery, [mapping]);
-    const good = mine.every((stretch) => fits(delivery, stretch));
-    for (const stretch of mine) write(delivery, stretch);
-    return !good;
-  });
+  const failing = mappings.findIndex((mapping) => !deliverable(delivery, [mapping]));
+  deliver(delivery, failing < 0 ? mappings : mappings.slice(0, failing + 1));
   return failing < 0 ? mappings : mappings.slice(0, failing);
 };
 
-const write = ({ law, space, data }: Delivery, stretch: Stretch): void => {
-  const address = data + BigInt(stretch.at);
-  const before = stretch.keep === 0 ? undefined : space.read(address, 8);
-  if (stretch.keep > 0 && before === undefined) return;
-  space.write(address, before === undefined ? stretch.bytes : merged(stretch, before), law.of(BIT_POSITION));
+const write = ({ law, space, data }: Delivery, { at, bytes, holes }: Stretch): void => {
+  const address = data + BigInt(at);
+  const by = law.of(holes ? HOLES : BIT_POSITION);
+  const open = openBytes(law, space, address, bytes);
+  space.write(address, bytes, by);
+  for (const { from, to } of open) space.fill(address + BigInt(from), BigInt(to - from), undefined, by);
 };
 
-export const DIRTY_PAGE_CLAUSES = [DIRTY_PAGES, BIT_POSITION, WRITTEN_WORDS];
+/** The ranges of bytes of which nothing is promised, because the caller left bits set that are no dirty pages. */
+const openBytes = (
+  law: Law,
+  space: AddressSpace,
+  address: bigint,
+  bytes: Uint8Array,
+): readonly { readonly from: number; readonly to: number }[] => {
+  const holes = law.of(HOLES);
+  const open: { from: number; to: number }[] = [];
+  let end = 0;
+  space.visitBytes(address, BigInt(bytes.length), (piece) => {
+    const start = end;
+    end += piece.size;
+    // Zeroed memory is what callers give, and then there is nothing to look for.
+    if ('byte' in piece && piece.byte === 0) return;
+    for (let offset = 0; offset < piece.size; offset++) {
+      const before = byteOf(piece, offset);
+      const at = start + offset;
+      if (before !== undefined && holes.rule(before, bytes[at] ?? 0) !== undefined) continue;
+      const last = open.at(-1);
+      if (last?.to === at) last.to++;
+      else open.push({ from: at, to: at + 1 });
+    }
+  });
+  return open;
+};
+
+/** One byte of a piece; `undefined` when nobody can know it. */
+const byteOf = (piece: Piece, offset: number): number | undefined => {
+  if ('byte' in piece) return piece.byte;
+  return piece.unknown?.[offset] === 1 ? undefined : piece.bytes[offset];
+};
+
+export const DIRTY_PAGE_CLAUSES = [DIRTY_PAGES, BIT_POSITION, WRITTEN_WORDS, HOLES];

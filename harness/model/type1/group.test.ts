@@ -115,8 +115,16 @@ describe('group', () => {
     expect(bed.openDevice('again')).to.equal('0+');
     const names = ['', '0000:00:03', '0000:00:03.0x', '0000:00:04.0', 'x'.repeat(4094)];
     for (const name of names) expect(bed.openDevice('wrong', name), name).to.equal('ENODEV');
+    expect(bed.openDevice('blank', '0000:00:03.0  ')).to.equal('0+');
+    expect(bed.openDevice('option', '0000:00:03.0 vf_token=1')).to.equal('EINVAL');
     expect(bed.openDevice('long', 'x'.repeat(4096))).to.equal('EINVAL');
     expect(bed.ioctl('group', uapi.VFIO_GROUP_GET_DEVICE_FD, number(0))).to.equal('EFAULT');
+  });
+
+  it('leaves it open whether a process has a descriptor left when it is limited', () => {
+    const bed = ready();
+    bed.take({ op: 'limit', resource: 'nofile', soft: 8n });
+    expect(bed.openDevice()).to.equal('0+ or EMFILE');
   });
 
   it('stays in its container and busy as long as a device is open or mapped', () => {

@@ -1,5 +1,4 @@
 import type { Platform } from '../../program/platform.ts';
-import type { Clause } from '../../spec/clause.ts';
 import { encode, offsetOf } from '../../uapi/struct.ts';
 import {
   VFIO_IOMMU_GET_INFO,
@@ -7,7 +6,7 @@ import {
   VFIO_IOMMU_INFO_PGSIZES,
   vfioIommuType1Info,
 } from '../../uapi/vfio.ts';
-import { field, objection, request, rule } from '../clauses.ts';
+import { type Deviation, field, objection, request, rule } from '../clauses.ts';
 import type { Law } from '../law.ts';
 import type { IoctlCall } from '../world/kernel-file.ts';
 import { type Found, readStruct } from './argument.ts';
@@ -53,7 +52,7 @@ const situation = ({ vfio, iommu }: IommuFile, { argument }: IoctlCall): InfoCal
   };
 };
 
-const deviations = (call: InfoCall): readonly { situation: InfoCall; breaks: Clause }[] => {
+const deviations = (call: InfoCall): readonly Deviation<InfoCall>[] => {
   const layouts = call.law.of(LAYOUTS);
   return layouts
     .rule()

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { VFIO_IOMMU_UNMAP_DMA, VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU } from '../../uapi/vfio.ts';
-import { number, PAGE, ready, type UnmapFields, unmapArg, words } from './testbed.ts';
+import { number, outBytes, outcomesOf, PAGE, ready, type UnmapFields, unmapArg, words } from './testbed.ts';
 
 const TOP = 1n << 64n;
 const ALL = 2;
@@ -67,6 +67,18 @@ describe('UNMAP_DMA', () => {
       expect(mapped().unmap(pages(start, count))).to.equal(v2);
     });
   }
+
+  it('knows the range up to the top that is taken for nothing as a deviation', () => {
+    const op = { op: 'ioctl', fd: 'container', request: VFIO_IOMMU_UNMAP_DMA } as const;
+    const top = unmapArg({ iova: 16n * PAGE, size: TOP - 16n * PAGE });
+    const bed = mapped();
+    const [, mistaken] = outcomesOf(bed.ask({ ...op, arg: top }));
+    expect(mistaken?.breaks?.id).to.equal('unmap/up-to-the-top');
+    expect(outBytes(mistaken, 24).subarray(16)).to.deep.equal(new Uint8Array(8));
+    mistaken?.commit();
+    expect(bed.locked()).to.equal(16);
+    expect(outcomesOf(ready().ask({ ...op, arg: top }))).to.have.length(1);
+  });
 
   it('changes nothing when it is refused', () => {
     const bed = mapped();

@@ -7,7 +7,7 @@ import {
   vfioBitmap,
   vfioIommuType1DmaUnmap,
 } from '../../uapi/vfio.ts';
-import { field, objection, request, rule } from '../clauses.ts';
+import { type Deviation, field, objection, request, rule } from '../clauses.ts';
 import type { Law } from '../law.ts';
 import type { IoctlCall } from '../world/kernel-file.ts';
 import type { Process } from '../world/process.ts';
@@ -49,10 +49,14 @@ export interface UnmapCall {
   selected(): readonly Mapping[];
 }
 
+/** The mappings that a range is about. */
+const selectRange = (law: Law, iommu: Iommu, start: bigint, end: bigint): readonly Mapping[] =>
+  law.of(iommu.v2 ? V2_SELECTS : V1_SELECTS).rule(iommu, start, end);
+
 const situation = ({ vfio, iommu }: IommuFile, { caller, argument }: IoctlCall): UnmapCall => {
   const { law } = vfio;
   const asked = readStruct(argument, vfioIommuType1DmaUnmap, 0, SIZE);
-  const { flags, iova, size } = asked;
+  const { flags, iova } = asked;
   const all = (flags & VFIO_DMA_UNMAP_FLAG_ALL) !== 0;
   const wantsBitmap = (flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) !== 0 && asked.argsz >= SIZE_WITH_BITMAP;
   let selected: readonly Mapping[] | undefined;
@@ -67,22 +71,24 @@ const situation = ({ vfio, iommu }: IommuFile, { caller, argument }: IoctlCall):
     bitmap: wantsBitmap ? readStruct(argument, vfioBitmap, SIZE) : undefined,
     writable: argument.writable(0, SIZE),
     selected() {
-      selected ??= all
-        ? law.of(ALL_SELECTS).rule(iommu)
-        : law.of(iommu.v2 ? V2_SELECTS : V1_SELECTS).rule(iommu, iova, law.of(RANGE_END).rule(iova, size));
+      selected ??= all ? law.of(ALL_SELECTS).rule(iommu) : selectRange(law, iommu, iova, endOf(this));
       return selected;
     },
   };
 };
 
-/** The first IOVA behind a range, which may be 2^64. */
-const RANGE_END = rule<(iova: bigint, size: bigint) => bigint>({
+/** The first IOVA behind a range: first as it should be, then as it is known to be mistaken. */
+const RANGE_ENDS = rule<(iova: bigint, size: bigint) => readonly [bigint, ...bigint[]]>({
   id: 'unmap/up-to-the-top',
   level: 'must',
   says: 'A range that ends exactly at 2^64 does not wrap: it is about the mappings in it like any other.',
   source: `${DO_UNMAP}: iova + size - 1 < iova is what is refused, and success with a size of zero only means that nothing was mapped there`,
-  rule: (iova, size) => iova + size,
+  rule: (iova, size) => [iova + size, BigInt.asUintN(64, iova + size)],
 });
+
+/** Where the range of a request ends. */
+const endOf = ({ law, asked: { iova, size } }: Pick<UnmapCall, 'law' | 'asked'>): bigint =>
+  law.of(RANGE_ENDS).rule(iova, size)[0];
 
 /** Where the dirty pages of what is unmapped go, if they are asked for. */
 export const deliveryOf = ({ law, caller, bitmap, asked, unit }: UnmapCall): Delivery | undefined =>
@@ -100,6 +106,17 @@ const carryOut = (call: UnmapCall): void => {
   for (const mapping of mappings) endMapping(law, iommu, mapping);
 };
 
+const deviations = (call: UnmapCall): readonly Deviation<UnmapCall>[] => {
+  const { law, iommu, all, asked } = call;
+  const breaks = law.of(RANGE_ENDS);
+  const [end, ...mistaken] = breaks.rule(asked.iova, asked.size);
+  if (all || mistaken.every((other) => other === end) || call.selected().length === 0) return [];
+  return mistaken.map((other) => {
+    const selected = selectRange(law, iommu, asked.iova, other);
+    return { situation: { ...call, selected: () => selected }, breaks };
+  });
+};
+
 export const UNMAP_DMA = request<IommuFile, UnmapCall>({
   id: 'unmap/unmaps',
   level: 'must',
@@ -110,6 +127,7 @@ export const UNMAP_DMA = request<IommuFile, UnmapCall>({
   situation,
   stages: ['read', 'arguments', 'range', 'mappings', 'bitmap', 'reply'],
   effect: carryOut,
+  deviations,
 });
 
 const RETURNED_SIZE = field(UNMAP_DMA, {
@@ -199,7 +217,7 @@ const WRAPS = objection(UNMAP_DMA, {
   source: DO_UNMAP,
   stage: 'range',
   errnos: ['EINVAL'],
-  when: ({ law, asked: { iova, size } }) => law.of(RANGE_END).rule(iova, size) > TWO_TO_THE_64,
+  when: (call) => endOf(call) > TWO_TO_THE_64,
 });
 
 const BISECTS = objection(UNMAP_DMA, {
@@ -209,8 +227,7 @@ const BISECTS = objection(UNMAP_DMA, {
   source: `${DO_UNMAP}: there must not be any previous mappings bisected by the range`,
   stage: 'mappings',
   errnos: ['EINVAL'],
-  when: ({ law, iommu, all, asked: { iova, size } }) =>
-    iommu.v2 && !all && bisects(iommu, iova, law.of(RANGE_END).rule(iova, size)),
+  when: (call) => call.iommu.v2 && !call.all && bisects(call.iommu, call.asked.iova, endOf(call)),
 });
 
 const UNWRITABLE = objection(UNMAP_DMA, {
@@ -228,7 +245,7 @@ export const UNMAP_CLAUSES = [
   UNMAP_DMA,
   RETURNED_SIZE,
   ...SELECTION_CLAUSES,
-  RANGE_END,
+  RANGE_ENDS,
   UNREADABLE,
   ARGSZ,
   UNKNOWN_FLAGS,

@@ -1,6 +1,6 @@
 import type { Clause } from '../../spec/clause.ts';
 import type { MemoryObject } from './memory-object.ts';
-import type { PageStore } from './page-store.ts';
+import type { PageStore, Piece } from './page-store.ts';
 
 /** How bytes are reached. */
 export type Access = 'read' | 'write';
@@ -60,4 +60,8 @@ export interface AddressSpace {
    * `by` is the clause that says what the bytes are; reading them later is judged by it.
    */
   write(vaddr: bigint, bytes: Uint8Array, by?: Clause): number;
+  /** Like write, with one byte for all; `undefined` makes them unknown. Returns how many bytes could be written. */
+  fill(vaddr: bigint, size: bigint, byte: number | undefined, by?: Clause): bigint;
+  /** Shows the bytes of a range up to the first fault, piece by piece, and returns how many there are; nothing may be written meanwhile. */
+  visitBytes(vaddr: bigint, size: bigint, see: (piece: Piece) => void): bigint;
 }
