@@ -1,0 +1,213 @@
+/** A kernel in QEMU: what it is started with, and how it is waited for and ended. */
+import { rmSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import type { Kernel } from '../kernels/fetch.ts';
+import { MARKER } from '../kernels/init-script.ts';
+import { needProgram } from '../kernels/requirements.ts';
+import { HostTrouble } from '../trouble.ts';
+import { type Console, createConsole } from './console.ts';
+import { endWithProcess } from './lifetime.ts';
+import { freePort } from './port.ts';
+
+export type Accelerator = 'kvm' | 'tcg';
+
+/** The machine that QEMU plays: an Intel IOMMU and two edu devices, each in an IOMMU group of its own. */
+export interface MachineOptions {
+  readonly accelerator: Accelerator;
+  readonly memoryMiB: number;
+  readonly cpus: number;
+  /** Width of IOVAs that the IOMMU translates: 39 or 48 bits. */
+  readonly addressBits: 39 | 48;
+}
+
+export interface GuestOptions extends MachineOptions {
+  readonly kernel: Pick<Kernel, 'image' | 'commandLine'>;
+  readonly initramfs: Uint8Array;
+  /** Further words of the kernel's command line. */
+  readonly commandLine: string;
+  /** How long the guest may take until its SSH server listens, in milliseconds. */
+  readonly bootMs: number;
+  /** Gives a TCP port of 127.0.0.1 that is free; asked again when it turns out not to be. */
+  readonly choosePort?: () => Promise<number>;
+}
+
+/** PCI addresses of the edu devices in the guest. */
+export const EDU_ADDRESSES = ['0000:00:04.0', '0000:00:05.0'] as const;
+
+/** A guest whose SSH server listens, or did. */
+export interface Guest {
+  readonly console: Console;
+  /** TCP port of 127.0.0.1 behind which the guest's SSH server is. */
+  readonly sshPort: number;
+  /** How QEMU ended, in words; `undefined` while it runs. */
+  ended(): string | undefined;
+  /** Resolves when QEMU has ended. */
+  readonly end: Promise<void>;
+  /** Ends QEMU. Never throws; may be called twice. */
+  stop(): Promise<void>;
+}
+
+/** A guest keeps nothing that could be lost, so it is always ended by force; how long that may take, in milliseconds. */
+const STOP_MS = 5000;
+const PORT_TRIES = 5;
+const PORT_TAKEN = /Could not set up host forwarding rule/;
+
+/** QEMU's arguments, for reports and tests as well. */
+export const qemuArguments = (options: GuestOptions, initramfsPath: string, sshPort: number): readonly string[] => {
+  const accelerator = options.accelerator === 'kvm' ? 'kvm' : 'tcg,thread=multi';
+  return [
+    ['-nodefaults', '-no-user-config', '-display', 'none', '-monitor', 'none', '-serial', 'stdio', '-no-reboot'],
+    ['-accel', accelerator, '-machine', 'q35,kernel-irqchip=split', '-cpu', 'max'],
+    ['-m', `${options.memoryMiB}`, '-smp', `${options.cpus}`],
+    ['-device', `intel-iommu,intremap=on,caching-mode=on,aw-bits=${options.addressBits}`],
+    ['-netdev', `user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:${sshPort}-:22`],
+    // Without its ROM nothing tries to boot from the network, which takes seconds.
+    ['-device', 'virtio-net-pci,netdev=net,romfile=,addr=0x3'],
+    // By default edu drops address bits above the 28th.
+    ...['0x4', '0x5'].map((slot) => ['-device', `edu,dma_mask=0xffffffffffffffff,addr=${slot}`]),
+    ['-kernel', options.kernel.image, '-initrd', initramfsPath],
+    ['-append', `${KERNEL_WORDS} ${options.kernel.commandLine} ${options.commandLine}`.trim()],
+  ].flat();
+};
+
+/** A kernel that oopses is not to be trusted: it panics, and ends QEMU with that. The 2 MiB pages are for hugetlb memory. */
+const KERNEL_WORDS = 'console=ttyS0 quiet panic=-1 oops=panic hugepages=8';
+
+/**
+ * Starts a guest and waits until its SSH server listens. Throws HostTrouble, which says why, when QEMU is missing or
+ * refuses, or the guest dies or is not ready in time; nothing is left running then.
+ */
+export const startGuest = async (options: GuestOptions): Promise<Guest> => {
+  const { choosePort = freePort } = options;
+  for (let tries = 1; ; tries++) {
+    const sshPort = await choosePort();
+    const machine = await launch(options, sshPort);
+    try {
+      await machine.reach(MARKER.ready, options.bootMs);
+      return machine;
+    } catch (cause) {
+      await machine.stop();
+      if (!PORT_TAKEN.test(machine.lastWords())) throw cause;
+      if (tries === PORT_TRIES) {
+        throw new HostTrouble(`QEMU found ${PORT_TRIES} TCP ports of 127.0.0.1 taken, the last ${sshPort}: try again`);
+      }
+    }
+  }
+};
+
+/** Whether a guest reaches its first program within `options.bootMs`. Throws HostTrouble only when QEMU is missing. */
+export const reachesInit = async (options: GuestOptions): Promise<boolean> => {
+  const machine = await launch(options, await freePort());
+  try {
+    await machine.reach(MARKER.init, options.bootMs);
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await machine.stop();
+  }
+};
+
+interface Machine extends Guest {
+  /** Waits for a line of the console that begins with this; throws HostTrouble for anything else that happens. */
+  reach(marker: string, withinMs: number): Promise<void>;
+  /** The end of what QEMU wrote to its standard error. */
+  lastWords(): string;
+}
+
+const spawn = (setpriv: string, qemu: string, words: readonly string[]) =>
+  // When this process is killed, QEMU is too.
+  execa(setpriv, ['--pdeathsig', 'KILL', '--', qemu, ...words], {
+    stdin: 'ignore',
+    stdout: 'pipe',
+    stderr: 'pipe',
+    buffer: false,
+    reject: false,
+  });
+
+const launch = async (options: GuestOptions, sshPort: number): Promise<Machine> => {
+  const [setpriv, qemu] = [await needProgram('setpriv'), await needProgram('qemu-system-x86_64')];
+  // The image holds the guest's secret key, so nobody else may read it; mkdtemp makes a folder that nobody else enters.
+  const folder = await mkdtemp(join(tmpdir(), 'vfio-conform-vm-'));
+  const initramfsPath = join(folder, 'initramfs');
+  await writeFile(initramfsPath, options.initramfs, { mode: 0o600 });
+  const child = spawn(setpriv, qemu, qemuArguments(options, initramfsPath, sshPort));
+  const forget = endWithProcess(() => {
+    child.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const console = createConsole();
+  child.stdout.on('data', (chunk: Uint8Array) => console.push(chunk));
+  let words = '';
+  child.stderr.on('data', (chunk: Uint8Array) => {
+    words = (words + Buffer.from(chunk).toString('latin1')).slice(-4000);
+  });
+  let ended: string | undefined;
+  const lastWords = (): string => words.replace(/[^\x20-\x7e\n]/g, '?').trim();
+  const end = child.then(async (result) => {
+    const how =
+      result.signal === undefined
+        ? `exited with ${result.exitCode ?? result.originalMessage}`
+        : `was ended by ${result.signal}`;
+    ended = [`QEMU ${how}`, lastWords().split('\n')[0]].filter(Boolean).join(': ');
+    forget();
+    await rm(folder, { recursive: true, force: true });
+  });
+  return {
+    console,
+    sshPort,
+    ended: () => ended,
+    end,
+    lastWords,
+    stop: async () => {
+      child.kill('SIGKILL');
+      await within(STOP_MS, end);
+    },
+    reach: (marker, withinMs) => reach(console, end, () => ended, marker, withinMs),
+  };
+};
+
+/** Resolves with `work`, or when the time is over. */
+const within = async (ms: number, work: Promise<void>): Promise<void> => {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([work, late]);
+  clearTimeout(timer);
+};
+
+const reach = (
+  console: Console,
+  end: Promise<void>,
+  ended: () => string | undefined,
+  marker: string,
+  withinMs: number,
+): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const finish = (trouble?: string): void => {
+      clearTimeout(timer);
+      stopListening();
+      if (trouble === undefined) resolve();
+      else reject(new HostTrouble(trouble));
+    };
+    const stopListening = console.onLine((line) => {
+      if (line.startsWith(marker)) finish();
+      else if (line.startsWith(MARKER.trouble)) finish(`the guest is of no use: ${line.slice(MARKER.trouble.length)}`);
+    });
+    const timer = setTimeout(() => {
+      finish(`the guest did not answer within ${withinMs / 1000} s; ${lastLine(console)}`);
+    }, withinMs);
+    void end.then(() => {
+      const [panic] = console.since('panic', 1) ?? [];
+      finish(panic === undefined ? `${ended()}; ${lastLine(console)}` : `the guest died while it started: ${panic}`);
+    });
+  });
+
+const lastLine = (console: Console): string => {
+  const line = console.lines().findLast((text) => text.trim() !== '');
+  return line === undefined ? 'its console is empty' : `the last line of its console: ${line.slice(0, 200)}`;
+};

@@ -1,0 +1,163 @@
+/** A guest as a host: a kernel in QEMU on this machine, with two edu devices behind an emulated Intel IOMMU. */
+import type { Kernel } from '../kernels/fetch.ts';
+import { buildInitramfs } from '../kernels/initramfs.ts';
+import { createClientKey, createHostKey } from '../kernels/keys.ts';
+import type { Platform } from '../program/platform.ts';
+import { HostTrouble } from '../trouble.ts';
+import { chooseAccelerator } from './accelerator.ts';
+import type { Host, HostFacts } from './host.ts';
+import { type HelperBinary, startHelper } from './install.ts';
+import { readPlatform } from './platform.ts';
+import { howItEnded } from './post-mortem.ts';
+import { type Accelerator, EDU_ADDRESSES, type Guest, type GuestOptions, startGuest } from './qemu.ts';
+import { openRemoteFiles } from './remote-files.ts';
+import type { HelperSession, SessionOptions } from './session.ts';
+import { connectSsh, type SshConnection, type SshTarget } from './ssh.ts';
+
+export interface VmOptions {
+  readonly kernel: Kernel;
+  readonly helper: HelperBinary;
+  /** The cache's folder, where it is remembered whether KVM works here. */
+  readonly cache: string;
+  /** In reports and messages; `vm` when absent. */
+  readonly name?: string;
+  /** Default: KVM where it was seen to boot this kernel, else TCG. */
+  readonly accelerator?: Accelerator;
+  /** Default 768. */
+  readonly memoryMiB?: number;
+  /** Width of IOVAs; default 39. */
+  readonly addressBits?: 39 | 48;
+  /** Parameters by module: `{ vfio_iommu_type1: ['dma_entry_limit=64'] }`. */
+  readonly moduleParameters?: Readonly<Record<string, readonly string[]>>;
+  /** Unpacked .ko files that take the place of the kernel package's own, or are loaded after them. */
+  readonly modules?: readonly string[];
+  /** Further words of the kernel's command line. */
+  readonly commandLine?: string;
+  /** How long a boot may take, in milliseconds; default 120,000. */
+  readonly bootMs?: number;
+  readonly session?: Omit<SessionOptions, 'onLost'>;
+  readonly choosePort?: () => Promise<number>;
+}
+
+const DEFAULTS = {
+  name: 'vm',
+  memoryMiB: 768,
+  addressBits: 39,
+  moduleParameters: {},
+  modules: [],
+  commandLine: '',
+  bootMs: 120_000,
+} as const;
+
+/** A guest that is up, and what is connected to it. */
+interface Running {
+  readonly guest: Guest;
+  readonly connection: SshConnection;
+  readonly session: HelperSession;
+  /** What another connection to the same guest takes. */
+  readonly target: SshTarget;
+}
+
+/** A host in QEMU. */
+export interface VmHost extends Host {
+  /** The last lines that the guest's kernel wrote on its console. */
+  console(): readonly string[];
+}
+
+/**
+ * Boots a kernel and connects to it. Throws HostTrouble when a program is missing, QEMU refuses, the guest does not come
+ * up in time or is not the kernel that was asked for; nothing is left running then.
+ */
+export const openVmHost = async (given: VmOptions): Promise<VmHost> => {
+  const options: Settled = { ...DEFAULTS, ...given };
+  const accelerator = await chooseAccelerator(options, (accel) => guestOptions(options, accel));
+  let running = await bringUp(options, accelerator);
+  let closed = false;
+  const facts = await readFacts(options, accelerator, running).catch(async (cause: unknown) => {
+    await takeDown(running);
+    throw cause;
+  });
+  const check = (): void => {
+    if (closed) throw new HostTrouble(`the host ${options.name} was closed`);
+  };
+  return {
+    facts,
+    console: () => running.guest.console.lines(),
+    run: async (program, deadlines) => {
+      check();
+      return running.session.run(program, deadlines);
+    },
+    recover: async () => {
+      check();
+      await takeDown(running);
+      running = await bringUp(options, accelerator);
+      // Closing may have come while the guest booted, and saw only the one before it.
+      if (closed) await takeDown(running);
+      check();
+    },
+    close: async () => {
+      closed = true;
+      await takeDown(running);
+    },
+  };
+};
+
+/** Options with nothing left open but what has no default. */
+type Settled = VmOptions & Required<Pick<VmOptions, keyof typeof DEFAULTS>>;
+
+/** A guest with keys of its own: what is needed to start it, and to connect to it. */
+const guestOptions = async (options: Settled, accelerator: Accelerator) => {
+  const hostKey = createHostKey();
+  const clientKey = createClientKey();
+  const initramfs = await buildInitramfs(options.kernel, { ...options, hostKey, clientKey, devices: EDU_ADDRESSES });
+  const guest: GuestOptions = { ...options, accelerator, cpus: 2, initramfs };
+  return { guest, hostKey, clientKey };
+};
+
+const bringUp = async (options: Settled, accelerator: Accelerator): Promise<Running> => {
+  const { guest: wanted, hostKey, clientKey } = await guestOptions(options, accelerator);
+  const guest = await startGuest(wanted);
+  try {
+    const target: SshTarget = {
+      name: `the guest ${options.name}`,
+      host: '127.0.0.1',
+      port: guest.sshPort,
+      user: 'root',
+      keys: [clientKey.privateKey],
+      objection: (key) =>
+        Buffer.from(key).equals(hostKey.publicBlob)
+          ? undefined
+          : `another machine answers in the place of the guest ${options.name}`,
+    };
+    const connection = await connectSsh(target);
+    const onLost = (reason: string) => howItEnded(guest, target, reason);
+    const session = await startHelper(connection, target.name, options.helper, { ...options.session, onLost });
+    return { guest, connection, session, target };
+  } catch (cause) {
+    await guest.stop();
+    throw cause;
+  }
+};
+
+const takeDown = async ({ guest, connection, session }: Running): Promise<void> => {
+  // A guest that is gone, or is thrown away, needs no farewell; cutting the connection ends the session.
+  connection.close();
+  await Promise.all([session.close(), guest.stop()]);
+};
+
+const readFacts = async (options: Settled, accelerator: Accelerator, running: Running): Promise<HostFacts> => {
+  const { kernelRelease, pageSizeBytes } = running.session.greeting;
+  if (kernelRelease !== options.kernel.release) {
+    throw new HostTrouble(
+      `the guest runs Linux ${kernelRelease}, expected ${options.kernel.release}: remove the cache and try again`,
+    );
+  }
+  const files = await openRemoteFiles(running.connection, `the guest ${options.name}`);
+  const platform: Platform = await readPlatform(files, EDU_ADDRESSES, pageSizeBytes).finally(() => files.close());
+  return {
+    name: options.name,
+    kernelRelease,
+    description: `QEMU ${accelerator}, intel-iommu ${options.addressBits} bits, ${options.memoryMiB} MiB`,
+    platform,
+  };
+};

@@ -1,0 +1,83 @@
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { HostTrouble } from '../trouble.ts';
+
+/** Something of the operating system that must be on the machine that runs this. */
+export interface Requirement {
+  /** A program's name, looked up in PATH and in the folders of system programs; or the absolute path of a file. */
+  readonly program: string;
+  readonly debianPackage: string;
+  /** What for, in a few words. */
+  readonly why: string;
+  /** `run`: for `npm start`; `tests`: only for the project's own tests. */
+  readonly need: 'run' | 'tests';
+}
+
+/** Everything that is needed beside Node and its packages; nothing else in the project names a Debian package. */
+export const REQUIREMENTS: readonly Requirement[] = [
+  run('qemu-system-x86_64', 'qemu-system-x86', 'runs the kernel under test'),
+  run('busybox', 'busybox-static', 'the programs inside the guest'),
+  run('dropbear', 'dropbear-bin', 'the SSH server inside the guest'),
+  run('modinfo', 'kmod', 'tells what a kernel module depends on'),
+  run('xz', 'xz-utils', 'unpacks the kernel and its modules'),
+  run('apt-get', 'apt', 'fetches kernel packages'),
+  run('dpkg-deb', 'dpkg', 'unpacks kernel packages'),
+  run('setpriv', 'util-linux', 'ends QEMU when the harness ends'),
+  run('flock', 'util-linux', 'keeps two runs from filling the cache at once'),
+  run('ldd', 'libc-bin', 'finds the libraries of the programs in the guest'),
+  run('ssh', 'openssh-client', 'reads the SSH configuration of lab hosts'),
+  run('ssh-keygen', 'openssh-client', 'looks up the host keys of lab hosts'),
+  run('cc', 'gcc', 'builds the helper'),
+  run('/usr/lib/x86_64-linux-gnu/libc.a', 'libc6-dev', 'builds the helper'),
+  test('sshd', 'openssh-server', 'stands for a lab host'),
+];
+
+function run(program: string, debianPackage: string, why: string): Requirement {
+  return { program, debianPackage, why, need: 'run' };
+}
+
+function test(program: string, debianPackage: string, why: string): Requirement {
+  return { program, debianPackage, why, need: 'tests' };
+}
+
+/** Where system programs are that an ordinary user's PATH does not name. */
+const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
+
+/** The absolute path of a program or file of the table, or `undefined`. */
+export const findProgram = async (program: string): Promise<string | undefined> => {
+  if (program.startsWith('/')) return (await isThere(program, constants.R_OK)) ? program : undefined;
+  const folders = [
+    ...(process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== ''),
+    ...SYSTEM_FOLDERS,
+  ];
+  for (const folder of folders) {
+    const path = join(folder, program);
+    if (await isThere(path, constants.X_OK)) return path;
+  }
+  return undefined;
+};
+
+const isThere = (path: string, mode: number): Promise<boolean> =>
+  access(path, mode).then(
+    () => true,
+    () => false,
+  );
+
+/** The absolute path of a program of the table; throws HostTrouble that names its Debian package. */
+export const needProgram = async (program: string): Promise<string> => {
+  const path = await findProgram(program);
+  if (path !== undefined) return path;
+  const known = REQUIREMENTS.find((one) => one.program === program);
+  const advice = known === undefined ? '' : ` (${known.why}): apt-get install ${known.debianPackage}`;
+  throw new HostTrouble(`${program} is not installed${advice}`);
+};
+
+/** What of the table is not on this machine, in the table's order. */
+export const missingRequirements = async (
+  options: { readonly forTests?: boolean } = {},
+): Promise<readonly Requirement[]> => {
+  const wanted = REQUIREMENTS.filter((one) => one.need === 'run' || options.forTests === true);
+  const found = await Promise.all(wanted.map((one) => findProgram(one.program)));
+  return wanted.filter((_, index) => found[index] === undefined);
+};
