@@ -76,6 +76,16 @@ describe('accounting', () => {
     expect(bed.unmap(pages(0n, 32n))).to.equal(`0, ${8n * PAGE}`);
   });
 
+  it('charges pages that a failed mapping made, when they are mapped again', () => {
+    const bed = ready();
+    bed.take({ op: 'mem', name: 'zeros', size: 4n * PAGE });
+    const vaddr = { memory: 'zeros' };
+    expect(bed.map({ ...pages(0n, 5n), vaddr })).to.equal('EFAULT');
+    expect(bed.locked()).to.equal(0);
+    bed.map({ ...pages(0n, 4n), vaddr, flags: 1 });
+    expect(bed.locked()).to.equal(4);
+  });
+
   it('charges the process that maps, whoever opened the container', () => {
     const bed = ready();
     bed.take({ op: 'spawn', child: 'child' });

@@ -1,6 +1,7 @@
 import type { Platform } from '../../program/platform.ts';
 import { rule } from '../clauses.ts';
 import type { Law } from '../law.ts';
+import type { Run } from '../world/address-space.ts';
 import type { Translated } from '../world/edu.ts';
 import type { Group, Mapping } from './state.ts';
 
@@ -24,20 +25,25 @@ export const WRITE_NEEDS_WRITE = rule<(mapping: Mapping) => boolean>({
   rule: ({ write }) => write,
 });
 
-/** IOMMUs that tell writing from reading; with others every mapping can be read. */
-const WRITE_ONLY_HARDWARE: ReadonlySet<Platform['iommu']['kind']> = new Set(['intel', 'amd', 'virtio']);
+/** IOMMUs whose driver grants writing without reading. That of VT-d makes every mapping readable (__domain_mapping(), drivers/iommu/intel/iommu.c), and so do the others. */
+const WRITE_ONLY_HARDWARE: ReadonlySet<Platform['iommu']['kind']> = new Set(['amd', 'virtio']);
 
 /** Whether a device may read through a mapping. */
 export const READ_NEEDS_READ = rule<(mapping: Mapping, platform: Platform) => boolean>({
   id: 'device/read-needs-read',
   level: 'should',
-  says: 'A device does not read memory that was mapped without READ, where the IOMMU can grant the one without the other (second-stage tables of VT-d can).',
-  source: `${HEADER}: readable from device; Intel VT-d specification, second-stage paging entries`,
+  says: 'A device does not read memory that was mapped without READ, where the IOMMU grants the one without the other (AMD and virtio do; with VT-d every mapping can be read).',
+  source: `${HEADER}: readable from device; __domain_mapping(), drivers/iommu/intel/iommu.c`,
   rule: ({ read }, { iommu }) => read || !WRITE_ONLY_HARDWARE.has(iommu.kind),
 });
 
-/** The page of a mapping that an IOVA lies in: pages were pinned when the mapping was made, and stay. */
-export const PINNED_PAGES = rule<(mapping: Mapping, page: number) => Pick<Translated, 'pages' | 'page'> | undefined>({
+/** Where a page of a run is: in the memory that was pinned, which stays where it was. */
+type Place = Pick<Translated, 'pages' | 'page'>;
+
+/** The page of a mapping that is so many pages behind its start. */
+export const PINNED_PAGES = rule<
+  (mapping: Mapping, page: number) => { readonly run: Run; readonly page: number } | undefined
+>({
   id: 'device/keeps-pages',
   level: 'must',
   says: 'Devices reach the pages that stood at vaddr when the mapping was made, whatever becomes of vaddr and of the process: unmapped there, given a new vaddr, or its process gone.',
@@ -45,11 +51,24 @@ export const PINNED_PAGES = rule<(mapping: Mapping, page: number) => Pick<Transl
     'vfio_pin_pages_remote(), drivers/vfio/vfio_iommu_type1.c; include/uapi/linux/vfio.h: DMA to already-mapped pages continues',
   rule: ({ runs }, page) => {
     let left = page;
-    for (const { pages, first, count } of runs) {
-      if (left < count) return { pages, page: first + left };
-      left -= count;
+    for (const run of runs) {
+      if (left < run.count) return { run, page: run.first + left };
+      left -= run.count;
     }
     return undefined;
+  },
+});
+
+/** Where a device finds the content of a page that was pinned; `page` is its index among the run's pages. */
+export const SEES_WRITES = rule<(run: Run, page: number) => Place>({
+  id: 'device/sees-later-writes',
+  level: 'must',
+  says: 'A device reads what the process has at vaddr, also what it wrote there after the mapping was made, and also into private memory that nobody had written before.',
+  source: `${HEADER}: Map process virtual addresses to IO virtual addresses`,
+  rule: (run, page) => {
+    // For memory that was mapped for reading only, before anybody wrote it, the page of zeros is pinned; the process's own pages stand under the same indexes.
+    const store = run.kind === 'zero' ? run.object?.storeAt(page).store : undefined;
+    return { pages: store ?? run.pages, page };
   },
 });
 
@@ -67,8 +86,8 @@ export const translate = (
   const allowed =
     access === 'write' ? law.of(WRITE_NEEDS_WRITE).rule(mapping) : law.of(READ_NEEDS_READ).rule(mapping, platform);
   if (!allowed) return undefined;
-  const page = law.of(PINNED_PAGES).rule(mapping, Number((iova - mapping.start) / BigInt(platform.pageSizeBytes)));
-  return page === undefined ? undefined : { ...page, clause: reaches };
+  const pinned = law.of(PINNED_PAGES).rule(mapping, Number((iova - mapping.start) / BigInt(platform.pageSizeBytes)));
+  return pinned && { ...law.of(SEES_WRITES).rule(pinned.run, pinned.page), clause: reaches };
 };
 
-export const DEVICE_ACCESS_CLAUSES = [REACHES_MAPPINGS, WRITE_NEEDS_WRITE, READ_NEEDS_READ, PINNED_PAGES];
+export const DEVICE_ACCESS_CLAUSES = [REACHES_MAPPINGS, WRITE_NEEDS_WRITE, READ_NEEDS_READ, PINNED_PAGES, SEES_WRITES];

@@ -45,6 +45,9 @@ export interface MapCall {
 /** The pages that a mapping is made of. */
 const pagesOf = ({ asked, pageSize }: MapCall): number => Number(asked.size / BigInt(pageSize));
 
+/** Whether the device may write what is mapped. */
+const writes = ({ asked: { flags } }: Pick<MapCall, 'asked'>): boolean => (flags & VFIO_DMA_MAP_FLAG_WRITE) !== 0;
+
 const situation = ({ vfio, iommu }: IommuFile, { caller, argument }: IoctlCall): MapCall => {
   const asked = readStruct(argument, vfioIommuType1DmaMap, 0, SIZE);
   let resolution: Resolution | undefined;
@@ -57,8 +60,7 @@ const situation = ({ vfio, iommu }: IommuFile, { caller, argument }: IoctlCall):
     pageSize: vfio.platform.pageSizeBytes,
     updates: (asked.flags & VFIO_DMA_MAP_FLAG_VADDR) !== 0,
     pinnable() {
-      const write = (asked.flags & VFIO_DMA_MAP_FLAG_WRITE) !== 0;
-      resolution ??= caller.space.resolve(asked.vaddr, pagesOf(this), { write });
+      resolution ??= caller.space.resolve(asked.vaddr, pagesOf(this), { write: writes(this) });
       return resolution;
     },
   };
@@ -68,7 +70,7 @@ const situation = ({ vfio, iommu }: IommuFile, { caller, argument }: IoctlCall):
 const makeMapping = (call: MapCall): void => {
   const { law, iommu } = call;
   const { iova, vaddr, size, flags } = call.asked;
-  const write = (flags & VFIO_DMA_MAP_FLAG_WRITE) !== 0;
+  const write = writes(call);
   const owner = law.of(CHARGES_CALLER).rule(call.caller);
   const { runs } = owner.space.pin(vaddr, pagesOf(call), { write });
   const charged = law.of(CHARGED_PAGES).rule(runs);
@@ -221,7 +223,12 @@ const ROLLS_BACK = rule<(pinned: number) => number>({
   rule: () => 0,
 });
 
-const rollBack = (call: MapCall): void => call.caller.space.charge(call.law.of(ROLLS_BACK).rule(call.pinnable().pages));
+const rollBack = (call: MapCall): void => {
+  const { law, caller, asked } = call;
+  // Pages that the process had not touched yet were made to be pinned, and stay with it.
+  const { pages } = caller.space.pin(asked.vaddr, call.pinnable().pages, { write: writes(call) });
+  caller.space.charge(law.of(ROLLS_BACK).rule(pages));
+};
 
 const UNREACHABLE_MEMORY = objection(MAP_DMA, {
   id: 'map/unreachable-memory',
