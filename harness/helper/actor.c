@@ -181,6 +181,7 @@ int actor_resume(int argc, char **argv)
 	int shared_fd = argc == 4 ? atoi(argv[2]) : -1, number = argc == 4 ? atoi(argv[3]) : -1;
 	struct shared *shared = shared_map(shared_fd);
 	struct outcome outcome;
+	uint32_t seen;
 
 	if (!shared || number < 0 || number >= MAX_ACTORS || !die_with_supervisor(shared->supervisor))
 		return 64;
@@ -190,6 +191,8 @@ int actor_resume(int argc, char **argv)
 		return 70;
 	/* Reports the exec that brought it here, and goes on with the batch it stood in. */
 	clear(&outcome);
+	/* The next order may come as soon as this batch is done. */
+	seen = shared->seats[number].orders;
 	take_batch(&self, finish_call(&self, shared->at, &outcome));
-	follow_orders(&self, shared->seats[number].orders);
+	follow_orders(&self, seen);
 }

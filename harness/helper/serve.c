@@ -76,8 +76,8 @@ static bool is_full(void)
 	return input.end == input.room && !input.start && input.room == MAX_INPUT;
 }
 
-/* Whether what came in before its end is whole frames with a bye: then nobody broke off. */
-static bool said_bye(size_t from)
+/* Whether what came in before its end has an end of its own: a bye, or what will be answered with an error. */
+static bool was_finished(size_t from)
 {
 	struct frame frame;
 
@@ -85,7 +85,7 @@ static bool said_bye(size_t from)
 		frame_read(&frame, input.bytes + from, input.end - from);
 		from += frame.size;
 	} while (frame.kind == FRAME_RUN);
-	return frame.kind == FRAME_BYE;
+	return frame.kind != FRAME_PARTIAL;
 }
 
 static void ignore(int signal)
@@ -139,7 +139,7 @@ static bool wait_for(pid_t supervisor, size_t next, enum watch_input watch, int 
 		next -= input.start;
 		read_more();
 		next += input.start;
-		if (input.ended && !said_bye(next))
+		if (input.ended && !was_finished(next))
 			return false;
 	}
 	return true;
