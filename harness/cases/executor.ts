@@ -83,6 +83,7 @@ const recover = async (station: Station): Promise<void> => {
     await station.host.recover();
     station.state = 'fit';
   } catch (cause) {
-    station.state = cause instanceof HostTrouble ? cause : new HostTrouble(`the host cannot be recovered: ${cause}`, { cause });
+    station.state =
+      cause instanceof HostTrouble ? cause : new HostTrouble(`the host cannot be recovered: ${cause}`, { cause });
   }
 };

@@ -1,9 +1,9 @@
 import type { KnownDifference } from '../oracle/known.ts';
 import type { Divergence, Verdict } from '../oracle/verdict.ts';
+import { printObservations } from '../program/observation-text.ts';
 import type { Program, Run } from '../program/step.ts';
 import { printProgram } from '../program/text.ts';
 import type { CaseRecord } from '../report/record.ts';
-import { printObservations } from '../program/observation-text.ts';
 import type { Case } from './case.ts';
 
 /** The record that is kept of one case. */

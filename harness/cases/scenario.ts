@@ -53,7 +53,11 @@ export interface Actor {
   does(op: Op): Said;
   memory(size: bigint | number, options?: MemoryOptions): Memory;
   /** Maps a descriptor (a memfd, a device's BAR). */
-  maps(fd: string, size: bigint | number, options?: Omit<MemoryOptions, 'offset' | 'huge' | 'guard'> & { start?: bigint }): Memory;
+  maps(
+    fd: string,
+    size: bigint | number,
+    options?: Omit<MemoryOptions, 'offset' | 'huge' | 'guard'> & { start?: bigint },
+  ): Memory;
   /** A new descriptor for anonymous file memory; returns its name. */
   memfd(size: bigint | number): string;
   /** Opens a path; returns the descriptor's name. */

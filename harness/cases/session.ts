@@ -1,7 +1,7 @@
 import type { Deadlines, Host } from '../hosts/host.ts';
 import type { Machine } from '../model/machine.ts';
-import { explainedBy, type KnownDifference } from '../oracle/known.ts';
 import { judge } from '../oracle/judge.ts';
+import { disappeared, explainedBy, type KnownDifference } from '../oracle/known.ts';
 import type { Verdict } from '../oracle/verdict.ts';
 import type { Platform } from '../program/platform.ts';
 import type { Program } from '../program/step.ts';
@@ -35,6 +35,8 @@ export interface Session {
   /** Adds a case; all cases are added before the first one runs. */
   add(one: Case): void;
   run(one: Case): Promise<CaseRecord>;
+  /** Known differences that were expected in the cases that ran, and that none of them showed. */
+  disappeared(): readonly string[];
 }
 
 /** The values of `$group0`, `$device0`... on a platform. */
@@ -48,6 +50,8 @@ export const letsOf = (platform: Platform): Record<string, string> =>
 
 export const createSession = (options: SessionOptions): Session => {
   const cases: Case[] = [];
+  const judged: string[] = [];
+  const shown = new Set<string>();
   let onHosts: ((one: Case) => Promise<CaseRecord>) | undefined;
 
   /** Why a case cannot run here, or does not make sense in this revision. */
@@ -77,7 +81,14 @@ export const createSession = (options: SessionOptions): Session => {
       if (fault !== undefined) return finish({ kind: 'harness-error', reason: fault });
       if (firstHost === undefined) return finish({ kind: 'conforms' });
       onHosts ??= startOn([firstHost, ...others]);
-      return onHosts(one);
+      const record = await onHosts(one);
+      judged.push(one.id);
+      for (const id of record.known?.id.split(', ') ?? []) shown.add(id);
+      return record;
+    },
+    disappeared: () => {
+      const [host] = options.hosts();
+      return host === undefined ? [] : disappeared(options.known, host.facts.kernelRelease, judged, shown);
     },
   };
 };

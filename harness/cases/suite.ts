@@ -1,8 +1,8 @@
-import type { ClauseId } from '../spec/clause.ts';
-import { CaseFailure, CaseTrouble, attachRecord, skipWith } from '../report/attach.ts';
+import { attachRecord, CaseFailure, CaseTrouble, skipWith } from '../report/attach.ts';
 import type { CaseRecord } from '../report/record.ts';
-import type { Session } from './session.ts';
+import type { ClauseId } from '../spec/clause.ts';
 import { type Scenario, scenario } from './scenario.ts';
+import type { Session } from './session.ts';
 
 /** What the suites are loaded for: the session that runs them, and which cases were selected. */
 interface Loading {

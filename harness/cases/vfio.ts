@@ -162,7 +162,8 @@ export interface Container {
 }
 
 /** Opens a container and leaves it bare. */
-export const openContainer = (actor: Actor): Container => containerOf(actor.opens('/dev/vfio/vfio', 'container'), actor);
+export const openContainer = (actor: Actor): Container =>
+  containerOf(actor.opens('/dev/vfio/vfio', 'container'), actor);
 
 /** Opens a group by the name that programs use. */
 export const openGroup = (actor: Actor, name = 'group0'): Group => groupOf(actor.opens(`$${name}`, 'group'), actor);

@@ -33,7 +33,14 @@ const preparePackages = async (mayInstall: boolean): Promise<void> => {
 
 const apt = async (args: readonly string[]): Promise<void> => {
   const asRoot = process.getuid?.() === 0;
-  const [command, ...words] = [...(asRoot ? [] : ['sudo']), 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-q', ...args];
+  const [command, ...words] = [
+    ...(asRoot ? [] : ['sudo']),
+    'env',
+    'DEBIAN_FRONTEND=noninteractive',
+    'apt-get',
+    '-q',
+    ...args,
+  ];
   if (command === undefined) return;
   const result = await execa(command, words, { reject: false, all: true, stdin: 'inherit' });
   if (result.exitCode === 0) return;

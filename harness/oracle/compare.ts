@@ -1,7 +1,7 @@
-import { ERRNO } from '../uapi/errno.ts';
 import type { Outcome, RetRule } from '../model/outcome.ts';
 import type { Observation } from '../program/step.ts';
 import type { Clause } from '../spec/clause.ts';
+import { ERRNO } from '../uapi/errno.ts';
 
 /** An observation that carries a result (not a mishap). */
 export type Result = Extract<Observation, { ret: bigint }>;
@@ -23,7 +23,8 @@ export interface Mismatch {
   readonly observed: Uint8Array;
 }
 
-const retFits = (rule: RetRule, ret: bigint): boolean => ('exactly' in rule ? ret === rule.exactly : ret >= rule.atLeast);
+const retFits = (rule: RetRule, ret: bigint): boolean =>
+  'exactly' in rule ? ret === rule.exactly : ret >= rule.atLeast;
 
 const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 

@@ -40,7 +40,11 @@ export const judge = (machine: Machine, program: Program, run: Run, options: Jud
   if (first !== undefined) return { kind: 'diverges', divergences: [first, ...rest] };
   if (run.ending.kind === 'lost') return { kind: 'host-lost', reason: run.ending.reason };
   if (run.ending.kind === 'unfinished') {
-    return { kind: 'damaged', damage: { kind: 'hang', detail: 'the program did not end within its deadline' }, divergences: [] };
+    return {
+      kind: 'damaged',
+      damage: { kind: 'hang', detail: 'the program did not end within its deadline' },
+      divergences: [],
+    };
   }
   return { kind: 'conforms' };
 };
@@ -65,7 +69,8 @@ const follow = (machine: Machine, program: Program, run: Run): Followed => {
     }
     if ('mishap' in seen) {
       if (seen.mishap === 'bad') return { divergences, fault: `call ${step} cannot be carried out: ${seen.detail}` };
-      if (seen.mishap !== 'gone') mishap ??= `call ${step} (${printCall(call)}): ${seen.mishap} ${seen.detail}`.trimEnd();
+      if (seen.mishap !== 'gone')
+        mishap ??= `call ${step} (${printCall(call)}): ${seen.mishap} ${seen.detail}`.trimEnd();
       machine.actorDied(call.actor);
       continue;
     }

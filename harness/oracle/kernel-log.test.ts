@@ -17,7 +17,8 @@ const DAMAGE: Readonly<Record<string, string>> = {
 };
 
 const EVIDENCE: Readonly<Record<string, string>> = {
-  'a blocked DMA': 'DMAR: [DMA Write NO_PASID] Request device [00:03.0] fault addr 0x10000 [fault reason 0x05] PTE Write access is not set',
+  'a blocked DMA':
+    'DMAR: [DMA Write NO_PASID] Request device [00:03.0] fault addr 0x10000 [fault reason 0x05] PTE Write access is not set',
   taint: 'vfio_iommu_type1: loading out-of-tree module taints kernel.',
   'a device coming and going': 'vfio-pci 0000:00:03.0: vfio_bar_restore: reset recovery - restoring BARs',
   'a user limit': 'vfio_pin_pages_remote: Task helper (99) RLIMIT_MEMLOCK (65536) exceeded',

@@ -34,7 +34,10 @@ describe('known differences', () => {
     'leave another kernel alone': { kernel: '6.12.1', verdict: diverges(found), ids: [] },
     'leave another case alone': { caseId: 'type1/map: x', verdict: diverges(found), ids: [] },
     'leave another clause alone': { verdict: diverges(divergence('info/argsz', '0 with byte 48: 44')), ids: [] },
-    'leave another observation alone': { verdict: diverges(divergence('info/capability-alignment', 'EINVAL')), ids: [] },
+    'leave another observation alone': {
+      verdict: diverges(divergence('info/capability-alignment', 'EINVAL')),
+      ids: [],
+    },
     'explain nothing when a part is new': { verdict: diverges(found, divergence('info/argsz', 'EINVAL')), ids: [] },
     'never explain damage': {
       verdict: { kind: 'damaged', damage: { kind: 'hang', detail: 'x' }, divergences: [found] },

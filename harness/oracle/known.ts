@@ -12,8 +12,8 @@ const KnownDifference = z.strictObject({
   /** Stable words, for reports and for `disappeared`. */
   id: z.string().regex(/^[a-z0-9-]+$/),
   clause: z.string().regex(/^[a-z0-9-]+\/[a-z0-9-]+$/),
-  /** Restricts the entry to cases whose id matches this regular expression. */
-  cases: z.string().optional(),
+  /** The cases that show it: a regular expression on their ids. When one of them ran and none showed it, it has disappeared. */
+  cases: z.string(),
   /** Kernels by release (a regular expression on `uname -r`). */
   kernel: z.string(),
   /** What the kernel is known to do: a regular expression on the observation's one-line text. */
@@ -44,7 +44,7 @@ export const parseKnownDifferences = (text: string, path: string): readonly Know
 const compile = (known: KnownDifference, path: string): void => {
   for (const field of ['cases', 'kernel', 'observed'] as const) {
     try {
-      new RegExp(known[field] ?? '');
+      new RegExp(known[field]);
     } catch {
       throw new UsageTrouble(`${path}: ${known.id}: ${field} is not a regular expression: ${known[field]}`);
     }
@@ -55,7 +55,7 @@ const compile = (known: KnownDifference, path: string): void => {
 const explains = (known: KnownDifference, caseId: string, kernel: string, divergence: Divergence): boolean =>
   divergence.clauses.some((clause) => clause.id === known.clause) &&
   new RegExp(known.kernel).test(kernel) &&
-  new RegExp(known.cases ?? '').test(caseId) &&
+  new RegExp(known.cases).test(caseId) &&
   new RegExp(known.observed).test(divergence.observed);
 
 /** The entries that together explain a verdict; empty when a part of it is not known (then all of it is new). */
@@ -71,3 +71,15 @@ export const explainedBy = (
   );
   return found.every((known) => known !== undefined) ? [...new Set(found)] : [];
 };
+
+/** The entries for a kernel that cases were run for, and that no case showed: the kernel, or the harness, has changed. */
+export const disappeared = (
+  differences: readonly KnownDifference[],
+  kernel: string,
+  judged: readonly string[],
+  shown: ReadonlySet<string>,
+): readonly string[] =>
+  differences
+    .filter((known) => new RegExp(known.kernel).test(kernel) && !shown.has(known.id))
+    .filter((known) => judged.some((caseId) => new RegExp(known.cases).test(caseId)))
+    .map((known) => known.id);

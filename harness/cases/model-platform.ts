@@ -1,0 +1,25 @@
+import type { Platform } from '../program/platform.ts';
+
+/**
+ * The platform that the model assumes where no host is asked: that of the VM host (two edu devices, each in a group of
+ * its own, behind an emulated VT-d of 39 bits).
+ */
+export const MODEL_PLATFORM: Platform = {
+  pageSizeBytes: 4096,
+  iommu: {
+    kind: 'intel',
+    aperture: { start: 0n, end: 0x7fffffffffn },
+    pageSizes: 0x40201000n,
+    enforcesCacheCoherency: false,
+    isolatesMsi: true,
+  },
+  groups: [0, 1].map((index) => ({
+    name: `group${index}`,
+    path: `/dev/vfio/${index}`,
+    devices: [
+      { name: `device${index}`, address: `0000:00:0${index + 4}.0`, kind: 'edu', dmaMask: 0xffff_ffff_ffff_ffffn },
+    ],
+    reserved: [{ start: 0xfee00000n, end: 0xfeefffffn }],
+  })),
+  dmaEntryLimit: 65535,
+};

@@ -1,0 +1,166 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type Mocha from 'mocha';
+import { MODEL_PLATFORM } from '../../cases/model-platform.ts';
+import { createSession, type Session } from '../../cases/session.ts';
+import type { Host } from '../../hosts/host.ts';
+import { createModel } from '../../model/create-model.ts';
+import { readKnownDifferences } from '../../oracle/known.ts';
+import { openReport, type Report } from '../../report/index.ts';
+import { revisionNamed } from '../../revisions/index.ts';
+import type { Clause } from '../../spec/clause.ts';
+import type { Revision } from '../../spec/revision.ts';
+import { inForce } from '../../spec/revision.ts';
+import { HostTrouble } from '../../trouble.ts';
+import type { Command, Given } from '../command.ts';
+import { checkHostRequest, type HostRequest, openHosts } from '../open-host.ts';
+import { duration, wholeNumber } from '../options.ts';
+import { loadSuites, type Selection } from '../suites.ts';
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const DEADLINES = { stepMs: 30_000, programMs: 180_000 };
+
+export const run: Command = {
+  name: 'run',
+  summary: 'Runs the suites on a kernel and holds it against a revision of the interface.',
+  usage: '[OPTIONS]',
+  options: [
+    { name: 'kernel', value: 'NAME', says: 'kernel that the vm boots (default 6.1; see list kernels)' },
+    { name: 'revision', value: 'ID', says: "model it is held against (default: the kernel's own; see list revisions)" },
+    { name: 'host', value: 'HOST', says: 'vm (default), local, ssh:NAME, or none (cases against the model alone)' },
+    { name: 'device', value: 'ADDRESS', repeatable: true, says: 'PCI device that may be used on local and ssh hosts' },
+    { name: 'suite', value: 'AREA', repeatable: true, says: 'only the cases of this area (see list cases)' },
+    { name: 'grep', value: 'TEXT', repeatable: true, says: 'only cases whose id contains this text' },
+    {
+      name: 'report',
+      value: 'DIR',
+      says: 'folder of the report (default: a new one in reports/, linked as reports/latest)',
+    },
+    { name: 'known', value: 'FILE', says: "known differences (default: the revision's own file)" },
+    { name: 'jobs', value: 'N', says: 'guests that run side by side (default 1)' },
+    { name: 'timeout', value: 'TIME', says: 'ends the run after this time: 90s, 15m, 2h (default 1h)' },
+  ],
+  examples: [
+    ['vfio-conform run', 'all suites on Linux 6.1 in a VM'],
+    ["vfio-conform run --grep 'map/overlap: identical'", 'one case'],
+    ['vfio-conform run --suite map --suite unmap --report /tmp/report', 'two areas, report elsewhere'],
+    ['vfio-conform run --host ssh:lab1 --device 0000:3b:00.0', 'a lab machine, with the one device that may be used'],
+  ],
+  run: (given) => runSuites(given),
+};
+
+/** A run from options to exit code. */
+const runSuites = async (given: Given): Promise<number> => {
+  const request: HostRequest = {
+    host: given.text('host') ?? 'vm',
+    kernel: given.text('kernel') ?? '6.1',
+    devices: given.texts('device'),
+    jobs: wholeNumber('jobs', given.text('jobs') ?? '1', 1, 8),
+    say: (line) => console.error(line),
+  };
+  const revision = revisionNamed(given.text('revision') ?? `linux-${request.kernel}`);
+  const selection: Selection = { areas: given.texts('suite'), texts: given.texts('grep') };
+  const timeoutMs = duration('timeout', given.text('timeout') ?? '1h');
+  await checkHostRequest(request);
+  const known = await readKnownDifferences(given.text('known') ?? knownFileOf(revision));
+
+  let hosts: readonly Host[] = [];
+  const clauses: ReadonlyMap<string, Clause> = inForce(revision);
+  const session = createSession({
+    revision: revision.id,
+    inForce: (clause) => clauses.has(clause),
+    makeModel: (platform, lets) => createModel(revision, platform, lets),
+    platform: MODEL_PLATFORM,
+    hosts: () => hosts,
+    deadlines: DEADLINES,
+    known,
+  });
+  const end = endings(timeoutMs);
+  try {
+    hosts = await end.unless(openHosts(request));
+    const report = openReport(given.text('report') ?? newReportFolder(), metaOf(hosts[0], revision, given), {
+      terminal: process.stderr,
+      latest: given.text('report') === undefined,
+    });
+    end.tell(report);
+    const mocha = await loadSuites(session, selection, report.reporter);
+    await Promise.race([runMocha(mocha), end.reached]);
+    return await finish(report, session, hosts);
+  } finally {
+    end.clear();
+    await Promise.all(hosts.map((host) => host.close()));
+  }
+};
+
+const finish = async (report: Report, session: Session, hosts: readonly Host[]): Promise<number> => {
+  const closing = Promise.all(hosts.map((host) => host.close()));
+  const { exitCode, summary } = await report.finish({ disappeared: session.disappeared() });
+  await closing;
+  console.log(summary);
+  return exitCode;
+};
+
+const runMocha = (mocha: Mocha): Promise<void> => new Promise((resolve) => void mocha.run(() => resolve()));
+
+/** What ends a run early: Ctrl-C, a kill, the time limit. */
+const endings = (timeoutMs: number) => {
+  let report: Report | undefined;
+  let resolveReached = (): void => undefined;
+  let early: HostTrouble | undefined;
+  const reached = new Promise<void>((resolve) => (resolveReached = resolve));
+  const endNow = (why: 'signal' | 'time-limit', reason: string): void => {
+    early = new HostTrouble(`${reason} before the host was up`);
+    report?.interrupt({ why, reason });
+    resolveReached();
+  };
+  const onSignal = (signal: NodeJS.Signals): void => endNow('signal', `interrupted by ${signal}`);
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const signal of signals) process.on(signal, onSignal);
+  const timer = setTimeout(() => endNow('time-limit', 'the time limit of the run passed (--timeout)'), timeoutMs);
+  return {
+    reached,
+    /** From now on the report is told. */
+    tell: (opened: Report): void => void (report = opened),
+    /** Waits for something, but not beyond the end. */
+    unless: async <T>(work: Promise<T>): Promise<T> => {
+      const done = await Promise.race([work.then((value) => ({ value })), reached.then(() => undefined)]);
+      if (done === undefined) throw early ?? new HostTrouble('interrupted');
+      return done.value;
+    },
+    clear: (): void => {
+      clearTimeout(timer);
+      for (const signal of signals) process.off(signal, onSignal);
+    },
+  };
+};
+
+const knownFileOf = (revision: Revision): string =>
+  join(ROOT, 'fixtures', 'known-differences', `${revision.id.replaceAll('/', '-')}.yaml`);
+
+const newReportFolder = (): string =>
+  join(ROOT, 'reports', new Date().toISOString().replace(/[:.]/g, '-').replace('Z', ''));
+
+const metaOf = (host: Host | undefined, revision: Revision, given: Given): Parameters<typeof openReport>[1] => ({
+  version: versionOfProject(),
+  revision: revision.id,
+  kernel: host?.facts.kernelRelease ?? 'none',
+  host: {
+    name: host?.facts.name ?? 'none',
+    description: host?.facts.description ?? 'no host: cases held against the model alone',
+    iommu: iommuText(host),
+  },
+  arguments: ['kernel', 'revision', 'host', 'device', 'known'].flatMap((name) =>
+    given.texts(name).flatMap((text) => [`--${name}`, text]),
+  ),
+});
+
+const iommuText = (host: Host | undefined): string => {
+  const { kind, aperture } = (host?.facts.platform ?? MODEL_PLATFORM).iommu;
+  return `${kind}, IOVA 0x${aperture.start.toString(16)}-0x${aperture.end.toString(16)}`;
+};
+
+const versionOfProject = (): string => {
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+  return version;
+};

@@ -1,0 +1,66 @@
+import { buildHelper } from '../helper/build.ts';
+import type { Host } from '../hosts/host.ts';
+import { openLocalHost } from '../hosts/local.ts';
+import { openRemoteHost } from '../hosts/remote.ts';
+import { openVmHost } from '../hosts/vm.ts';
+import { cacheFolder } from '../kernels/cache.ts';
+import { fetchKernel } from '../kernels/fetch.ts';
+import { readManifest } from '../kernels/manifest.ts';
+import { UsageTrouble } from '../trouble.ts';
+
+/** What `--host`, `--kernel`, `--device` and `--jobs` ask for. */
+export interface HostRequest {
+  /** `vm`, `local`, `ssh:NAME` or `none`. */
+  readonly host: string;
+  readonly kernel: string;
+  /** PCI addresses that may be used on `local` and `ssh:` hosts. */
+  readonly devices: readonly string[];
+  /** How many guests run side by side. */
+  readonly jobs: number;
+  /** Told what is being done, a line each. */
+  readonly say: (line: string) => void;
+}
+
+const PCI_ADDRESS = /^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/;
+
+/** Checks what was asked before anything is started. Throws UsageTrouble. */
+export const checkHostRequest = async (request: HostRequest): Promise<void> => {
+  const { host, devices } = request;
+  if (!['vm', 'local', 'none'].includes(host) && !/^ssh:[^\s-][^\s]*$/.test(host)) {
+    throw new UsageTrouble(`--host takes vm, local, ssh:NAME or none, not "${host}"`);
+  }
+  for (const address of devices) {
+    if (!PCI_ADDRESS.test(address)) {
+      throw new UsageTrouble(`--device takes a PCI address such as 0000:00:04.0, not "${address}"`);
+    }
+  }
+  if (host === 'vm' || host === 'none') {
+    if (devices.length > 0)
+      throw new UsageTrouble('--device is for local and ssh hosts; the vm brings its own devices');
+    await readManifest(request.kernel);
+  } else if (devices.length === 0) {
+    throw new UsageTrouble(`--host ${host} needs --device: only devices that are named are touched`);
+  }
+  if (request.jobs > 1 && host !== 'vm') throw new UsageTrouble('--jobs is for vm hosts');
+};
+
+/** Brings the hosts up, all at once. Throws HostTrouble; what was started is ended then. */
+export const openHosts = async (request: HostRequest): Promise<readonly Host[]> => {
+  const { host, devices, jobs, say } = request;
+  if (host === 'none') return [];
+  const cache = cacheFolder();
+  const helper = await buildHelper(cache);
+  if (host === 'local') return [await openLocalHost({ helper, devices })];
+  if (host.startsWith('ssh:')) return [await openRemoteHost({ name: host.slice('ssh:'.length), helper, devices })];
+  say(`getting kernel ${request.kernel}`);
+  const kernel = await fetchKernel(await readManifest(request.kernel), { cache });
+  for (const note of kernel.notes) say(note);
+  say(`booting Linux ${kernel.release} in QEMU${jobs > 1 ? ` (${jobs} guests)` : ''}`);
+  const names = Array.from({ length: jobs }, (_, index) => (jobs === 1 ? 'vm' : `vm${index + 1}`));
+  const opened = await Promise.allSettled(names.map((name) => openVmHost({ kernel, helper, cache, name })));
+  const hosts = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  const failed = opened.find((result) => result.status === 'rejected');
+  if (failed === undefined) return hosts;
+  await Promise.all(hosts.map((one) => one.close()));
+  throw failed.reason;
+};

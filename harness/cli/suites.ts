@@ -1,0 +1,58 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import Mocha from 'mocha';
+import type { Case } from '../cases/case.ts';
+import type { Session } from '../cases/session.ts';
+import { loadFor } from '../cases/suite.ts';
+import { UsageTrouble } from '../trouble.ts';
+
+const FOLDER = fileURLToPath(new URL('../../suites', import.meta.url));
+
+/** The areas that there are suites for: one file each. */
+export const areas = (): readonly string[] =>
+  readdirSync(FOLDER)
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => name.slice(0, -'.ts'.length))
+    .sort();
+
+/** Which cases are meant. */
+export interface Selection {
+  /** Areas; all when empty. */
+  readonly areas: readonly string[];
+  /** Texts of which a case's id must contain one; all when empty. */
+  readonly texts: readonly string[];
+}
+
+/** Loads the suites' files into Mocha for a session. Cases that are not selected are not even registered. */
+export const loadSuites = async (
+  session: Session,
+  selection: Selection,
+  reporter?: Mocha.ReporterConstructor,
+): Promise<Mocha> => {
+  for (const area of selection.areas) {
+    if (areas().includes(area)) continue;
+    throw new UsageTrouble(`there is no suite "${area}"; there are: ${areas().join(', ')}`);
+  }
+  const { texts } = selection;
+  loadFor({ session, selected: (id) => texts.length === 0 || texts.some((text) => id.includes(text)) });
+  const mocha = new Mocha({ ui: 'bdd', timeout: 0, forbidOnly: true, ...(reporter === undefined ? {} : { reporter }) });
+  for (const area of selection.areas.length === 0 ? areas() : selection.areas)
+    mocha.addFile(join(FOLDER, `${area}.ts`));
+  await mocha.loadFilesAsync();
+  return mocha;
+};
+
+/** The cases that a selection has, without running any. */
+export const collectCases = async (selection: Selection): Promise<readonly Case[]> => {
+  const cases: Case[] = [];
+  const collecting: Session = {
+    add: (one) => void cases.push(one),
+    run: async () => {
+      throw new Error('cases are only listed here');
+    },
+    disappeared: () => [],
+  };
+  await loadSuites(collecting, selection);
+  return cases;
+};
