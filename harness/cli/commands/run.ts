@@ -108,7 +108,9 @@ const endings = (timeoutMs: number) => {
   let report: Report | undefined;
   let resolveReached = (): void => undefined;
   let early: HostTrouble | undefined;
-  const reached = new Promise<void>((resolve) => (resolveReached = resolve));
+  const reached = new Promise<void>((resolve) => {
+    resolveReached = resolve;
+  });
   const endNow = (why: 'signal' | 'time-limit', reason: string): void => {
     early = new HostTrouble(`${reason} before the host was up`);
     report?.interrupt({ why, reason });
@@ -121,7 +123,9 @@ const endings = (timeoutMs: number) => {
   return {
     reached,
     /** From now on the report is told. */
-    tell: (opened: Report): void => void (report = opened),
+    tell: (opened: Report): void => {
+      report = opened;
+    },
     /** Waits for something, but not beyond the end. */
     unless: async <T>(work: Promise<T>): Promise<T> => {
       const done = await Promise.race([work.then((value) => ({ value })), reached.then(() => undefined)]);

@@ -1,0 +1,49 @@
+import { access, constants } from 'node:fs/promises';
+import { missingRequirements, REQUIREMENTS } from '../../kernels/requirements.ts';
+import { EXIT } from '../../trouble.ts';
+import type { Command } from '../command.ts';
+
+export const doctor: Command = {
+  name: 'doctor',
+  summary: 'Says what is missing on this machine, and how to get it.',
+  usage: '[OPTIONS]',
+  options: [
+    { name: 'for-tests', says: "also what only the project's own tests need" },
+    { name: 'missing-packages', says: 'prints the names of the missing Debian packages and nothing else' },
+  ],
+  examples: [
+    ['vfio-conform doctor', 'is everything here that npm start needs?'],
+    ['apt-get install $(vfio-conform doctor --missing-packages --for-tests)', 'gets it'],
+  ],
+  run: async (given) => {
+    const forTests = given.on('for-tests');
+    const missing = await missingRequirements({ forTests });
+    const packages = [...new Set(missing.map((one) => one.debianPackage))];
+    if (given.on('missing-packages')) {
+      if (packages.length > 0) console.log(packages.join(' '));
+      return 0;
+    }
+    for (const one of REQUIREMENTS.filter(({ need }) => need === 'run' || forTests)) {
+      const state = missing.includes(one) ? 'MISSING' : 'ok';
+      console.log(`${state.padEnd(8)} ${one.program.padEnd(36)} ${one.why} (${one.debianPackage})`);
+    }
+    console.log(await kvmLine());
+    if (packages.length === 0) {
+      console.log('Nothing is missing.');
+      return 0;
+    }
+    console.log(`To get what is missing: apt-get install ${packages.join(' ')}`);
+    return EXIT.hostTrouble;
+  },
+};
+
+/** KVM is not needed; a device that opens may still not boot a guest, which the first run finds out. */
+const kvmLine = async (): Promise<string> => {
+  const usable = await access('/dev/kvm', constants.R_OK | constants.W_OK).then(
+    () => true,
+    () => false,
+  );
+  return usable
+    ? 'ok       /dev/kvm                             can be opened; the first run probes whether it boots a guest'
+    : 'note     /dev/kvm                             cannot be opened: guests are emulated, which is slower';
+};

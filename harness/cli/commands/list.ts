@@ -1,0 +1,83 @@
+import { kernelNames, readManifest } from '../../kernels/manifest.ts';
+import { WORLD_CLAUSES } from '../../model/world/clauses.ts';
+import { WITHIN_ARGUMENT } from '../../oracle/judge.ts';
+import { REVISIONS, revisionNamed } from '../../revisions/index.ts';
+import type { Clause } from '../../spec/clause.ts';
+import { inForce, type Revision } from '../../spec/revision.ts';
+import { UsageTrouble } from '../../trouble.ts';
+import type { Command, Given } from '../command.ts';
+import { collectCases } from '../suites.ts';
+
+export const list: Command = {
+  name: 'list',
+  summary: 'Lists clauses, cases, revisions, kernels or hosts.',
+  usage: 'clauses|cases|revisions|kernels|hosts [OPTIONS]',
+  options: [
+    { name: 'revision', value: 'ID', says: 'clauses of this revision (default linux-6.1)' },
+    { name: 'uncovered', says: 'only clauses that no case is named by' },
+    { name: 'long', says: 'clauses with their sentence and source' },
+    { name: 'suite', value: 'AREA', repeatable: true, says: 'only cases of this area' },
+    { name: 'grep', value: 'TEXT', repeatable: true, says: 'only cases or clauses whose id contains this text' },
+  ],
+  examples: [
+    ['vfio-conform list clauses --long --grep map/', 'what the specification says of MAP_DMA'],
+    ['vfio-conform list clauses --uncovered', 'clauses without a case'],
+    ['vfio-conform list cases --suite map', 'the cases of one area'],
+  ],
+  run: async (given) => {
+    const [subject, ...more] = given.words;
+    const lines = subject === undefined ? undefined : SUBJECTS[subject];
+    if (lines === undefined || more.length > 0) {
+      throw new UsageTrouble(`list takes one of: ${Object.keys(SUBJECTS).join(', ')}`);
+    }
+    for (const line of await lines(given)) console.log(line);
+    return 0;
+  },
+};
+
+const matches = (given: Given, id: string): boolean => {
+  const texts = given.texts('grep');
+  return texts.length === 0 || texts.some((text) => id.includes(text));
+};
+
+const SUBJECTS: Readonly<Record<string, (given: Given) => Promise<readonly string[]>>> = {
+  clauses: async (given) => {
+    const revision = revisionNamed(given.text('revision') ?? 'linux-6.1');
+    const clauses = [...inForce(revision).values(), ...WORLD_CLAUSES, WITHIN_ARGUMENT];
+    const covered = given.on('uncovered') ? await coveredClauses() : new Set<string>();
+    return clauses
+      .filter((clause) => !covered.has(clause.id) && matches(given, clause.id))
+      .flatMap((clause) => (given.on('long') ? longText(clause) : [clause.id]));
+  },
+  cases: async (given) =>
+    (await collectCases({ areas: given.texts('suite'), texts: given.texts('grep') })).map((one) => one.id),
+  revisions: async () => REVISIONS.map(revisionLine),
+  kernels: async () =>
+    Promise.all(
+      (await kernelNames()).map(async (name) => {
+        const { packages } = await readManifest(name);
+        return `${name.padEnd(8)} ${packages.map(({ pin }) => `${pin.package} ${pin.version}`).join(', ')}`;
+      }),
+    ),
+  hosts: async () => [
+    'vm         a kernel of `list kernels` in QEMU on this machine: intel-iommu, two edu devices',
+    'local      this machine, with the devices that --device names',
+    'ssh:NAME   a machine that your SSH configuration knows, with the devices that --device names',
+    'none       no host: the cases are held against the model alone',
+  ],
+};
+
+/** Clauses of the world are everybody's ground: every program exercises them, so no case is named by one. */
+const coveredClauses = async (): Promise<ReadonlySet<string>> => {
+  const cases = await collectCases({ areas: [], texts: [] });
+  return new Set([...cases.map((one) => one.clause), ...WORLD_CLAUSES.map((one) => one.id), WITHIN_ARGUMENT.id]);
+};
+
+const longText = ({ id, level, says, source }: Clause): readonly string[] => [
+  id,
+  `    ${level}: ${says}`,
+  `    source: ${source}`,
+];
+
+const revisionLine = (revision: Revision): string =>
+  `${revision.id.padEnd(24)} ${revision.summary}${revision.base === undefined ? '' : ` (on ${revision.base.id})`}`;
