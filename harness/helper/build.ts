@@ -19,6 +19,7 @@ const SOURCES = fileURLToPath(new URL('.', import.meta.url));
 const WIRE = fileURLToPath(new URL('../wire', import.meta.url));
 const FLAGS = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-static'];
 const NAME = 'vfio-conform-helper';
+const COMPILER = 'cc';
 
 /**
  * Compiles the helper, or finds it in `cacheDir`, where it is kept under a hash of its sources, the compiler and the flags.
@@ -47,7 +48,7 @@ const keyOf = async (sources: readonly string[], compiler: string): Promise<stri
 
 const compilerVersion = async (): Promise<string> => {
   try {
-    const { stdout } = await execa('cc', ['--version'], { timeout: 30_000 });
+    const { stdout } = await execa(COMPILER, ['--version'], { timeout: 30_000 });
     return stdout;
   } catch (cause) {
     throw new HostTrouble(
@@ -65,7 +66,7 @@ const compile = async (sources: readonly string[], folder: string, path: string)
   try {
     await mkdir(folder, { recursive: true });
     const files = sources.filter((name) => name.endsWith('.c')).map(sourcePath);
-    await execa('cc', [...FLAGS, '-I', WIRE, ...files, '-o', unfinished], { timeout: 300_000 });
+    await execa(COMPILER, [...FLAGS, '-I', WIRE, ...files, '-o', unfinished], { timeout: 300_000 });
     // Neither the group nor others may change it, whatever the umask: it refuses to run otherwise.
     await chmod(unfinished, 0o755);
     await rename(unfinished, path);

@@ -74,8 +74,8 @@ describe('helper: conversation', () => {
       '1 0 0',
       'end 0 TIME done',
     ]);
-    const slow = await execa(path, ['run', '60', '60000'], { input: 'main mem m 8\nmain await m 0 1 1 1 3600000\n' });
-    expect(slow.stdout).to.contain('\n1 !timeout step deadline of 60 ms\n');
+    const slow = await execa(path, ['run', '400', '60000'], { input: 'main mem m 8\nmain await m 0 1 1 1 3600000\n' });
+    expect(slow.stdout).to.contain('\n1 !timeout step deadline of 400 ms\n');
     const refused = await execa(path, ['run'], { input: 'nobody fds', reject: false });
     expect([refused.stdout.startsWith('error 0 1 expected'), refused.exitCode]).to.deep.equal([true, 1]);
   });

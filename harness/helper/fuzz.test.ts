@@ -6,6 +6,7 @@ import { ExecaError, execa } from 'execa';
 
 const HELPER = fileURLToPath(new URL('.', import.meta.url));
 const WIRE = fileURLToPath(new URL('../wire', import.meta.url));
+const COMPILER = 'clang';
 const SOURCES = ['ops.c', 'bytes.c', 'arena.c', 'parse.c', 'values.c', 'frame.c'];
 const FLAGS = ['-g', '-O1', '-std=gnu11', '-Wall', '-Wextra', '-Werror'];
 const SANITIZERS = ['-fsanitize=fuzzer,address,undefined', '-fno-sanitize-recover=all'];
@@ -20,7 +21,7 @@ const TARGETS: readonly [name: string, runs: number][] = [
 describe('helper: fuzzing', () => {
   let folder = '';
   before(async function () {
-    const isThere = await execa('clang', ['--version']).then(
+    const isThere = await execa(COMPILER, ['--version']).then(
       () => true,
       () => false,
     );
@@ -38,7 +39,7 @@ describe('helper: fuzzing', () => {
     it(`finds nothing in ${runs} runs of ${name}`, async () => {
       const target = join(folder, name);
       const files = [`fuzz/${name}.c`, ...SOURCES].map((file) => join(HELPER, file));
-      await execa('clang', [...FLAGS, ...SANITIZERS, '-I', WIRE, ...files, '-o', target], { timeout: 120_000 });
+      await execa(COMPILER, [...FLAGS, ...SANITIZERS, '-I', WIRE, ...files, '-o', target], { timeout: 120_000 });
       const bounds = [`-runs=${runs}`, '-seed=1', '-max_total_time=30', '-timeout=10', `-artifact_prefix=${folder}/`];
       // What it finds new goes to the first folder; the corpus of the project is only read.
       const corpus = [await mkdtemp(join(folder, 'new-')), join(HELPER, 'fuzz/corpus', name)];

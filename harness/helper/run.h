@@ -24,7 +24,7 @@
 /* How long a killed actor may take to be gone before it is called stuck: closing what it holds takes its time. */
 #define GRACE_MS 10000
 /* How long an actor may take to stop between two calls when the program's deadline passed, before it is killed. */
-#define STOP_MS 100
+#define STOP_MS 500
 
 /* Descriptors of the helper's own lie above those of programs, which get the lowest free numbers. */
 #define OWN_FD 1000

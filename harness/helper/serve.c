@@ -67,7 +67,9 @@ static void read_more(void)
 	got = read(STDIN_FILENO, input.bytes + input.end, input.room - input.end);
 	if (got > 0)
 		input.end += got;
-	else if (!got || (errno != EINTR && errno != EAGAIN))
+	else if (got < 0 && errno == EAGAIN)
+		poll(&(struct pollfd){ STDIN_FILENO, POLLIN, 0 }, 1, -1);
+	else if (!got || errno != EINTR)
 		input.ended = true;
 }
 

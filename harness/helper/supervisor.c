@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,6 +51,9 @@ static void write_all(const char *text, size_t size)
 		ssize_t wrote = write(run.output, text, size);
 
 		if (wrote < 0 && errno == EINTR)
+			continue;
+		/* Whoever gave us this descriptor may have made it one that does not wait. */
+		if (wrote < 0 && errno == EAGAIN && poll(&(struct pollfd){ run.output, POLLOUT, 0 }, 1, -1) > 0)
 			continue;
 		/* Nobody listens: with this process everything it started goes. */
 		if (wrote <= 0)
@@ -460,7 +464,6 @@ static bool start_main(void)
 		/* A group of its own: what is typed at a terminal reaches the helper only. */
 		setpgid(0, 0);
 		signal(SIGCHLD, SIG_DFL);
-		silence();
 		if (run.output > 2)
 			close(run.output);
 		if (run.kmsg.fd >= 0)

@@ -20,7 +20,7 @@ export const helperOrSkip = async (context: Mocha.Context): Promise<string> => {
 /** Whether this process may do what only root may: change its user, drop capabilities. */
 export const IS_ROOT = process.geteuid?.() === 0;
 
-export interface Deadlines {
+interface Deadlines {
   readonly stepMs?: number;
   readonly programMs?: number;
 }
@@ -30,7 +30,7 @@ export const frameOf = (id: number, text: string, { stepMs = 20_000, programMs =
   `run ${id} ${Buffer.byteLength(text)} ${stepMs} ${programMs}\n${text}`;
 
 /** What the helper said after its greeting, without the lines of the kernel's log, and its exit code. */
-export interface Said {
+interface Said {
   readonly lines: readonly string[];
   readonly log: readonly string[];
   readonly exitCode: number | undefined;
