@@ -8,7 +8,7 @@
 export type ClauseId = `${string}/${string}`;
 
 /** RFC 2119 words: how strongly the source asks for it. */
-export type Level = 'must' | 'should' | 'may';
+type Level = 'must' | 'should' | 'may';
 
 export interface Clause {
   readonly id: ClauseId;

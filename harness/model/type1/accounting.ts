@@ -25,7 +25,7 @@ export const CHARGES_CALLER = rule<(caller: Process) => Owner>({
 });
 
 /** Whether a process may lock as much as it likes. */
-export const EXEMPT = rule<(process: Process) => boolean>({
+const EXEMPT = rule<(process: Process) => boolean>({
   id: 'accounting/ipc-lock-exempt',
   level: 'must',
   says: 'A process with CAP_IPC_LOCK may lock more than RLIMIT_MEMLOCK; it is charged all the same.',
@@ -34,7 +34,7 @@ export const EXEMPT = rule<(process: Process) => boolean>({
 });
 
 /** Whether so many more locked pages are too many for a limit in pages. */
-export const LIMIT = rule<(locked: number, more: number, limit: bigint) => boolean>({
+const LIMIT = rule<(locked: number, more: number, limit: bigint) => boolean>({
   id: 'accounting/limit',
   level: 'must',
   says: 'RLIMIT_MEMLOCK bounds the locked pages of a process, those it had included: exactly the limit fits, one page more does not.',
@@ -43,7 +43,7 @@ export const LIMIT = rule<(locked: number, more: number, limit: bigint) => boole
 });
 
 /** How many pages the owner of a mapping gets back when it ends. */
-export const REFUND = rule<(mapping: Mapping) => number>({
+const REFUND = rule<(mapping: Mapping) => number>({
   id: 'accounting/refund',
   level: 'must',
   says: 'When a mapping ends (unmapped, its container reset or closed) its owner gets back exactly what was charged for it.',
@@ -52,7 +52,7 @@ export const REFUND = rule<(mapping: Mapping) => number>({
 });
 
 /** Whether an address space can still be charged and refunded. */
-export const DEAD_OWNER = rule<(owner: Owner) => boolean>({
+const DEAD_OWNER = rule<(owner: Owner) => boolean>({
   id: 'accounting/dead-owner',
   level: 'must',
   says: 'A mapping outlives the process that made it; when it ends nobody is refunded, and nobody else was charged meanwhile.',

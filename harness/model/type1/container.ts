@@ -35,7 +35,7 @@ const situation = (file: ContainerFile, { argument: { value } }: IoctlCall): Num
   extension: extensionOf(file.vfio.law, value),
 });
 
-export const GET_API_VERSION = request<ContainerFile, ContainerFile>({
+const GET_API_VERSION = request<ContainerFile, ContainerFile>({
   id: 'container/api-version',
   level: 'must',
   says: 'GET_API_VERSION returns 0, whatever its argument and the state of the container.',
@@ -51,7 +51,7 @@ export const GET_API_VERSION = request<ContainerFile, ContainerFile>({
 const isSupported = ({ vfio, container, extension }: NumberCall): boolean =>
   extension?.supported(vfio.platform, container.iommu) ?? vfio.law.of(UNKNOWN_EXTENSION).rule();
 
-export const CHECK_EXTENSION = request<ContainerFile, NumberCall>({
+const CHECK_EXTENSION = request<ContainerFile, NumberCall>({
   id: 'container/check-extension',
   level: 'must',
   says: 'CHECK_EXTENSION is always available and answers 1 for what is supported and 0 for what is not; it never fails.',
@@ -71,7 +71,7 @@ const UNKNOWN_EXTENSION = rule<() => boolean>({
   rule: () => false,
 });
 
-export const SET_IOMMU_CALL = request<ContainerFile, NumberCall>({
+const SET_IOMMU_CALL = request<ContainerFile, NumberCall>({
   id: 'container/set-iommu',
   level: 'must',
   says: 'SET_IOMMU with a supported type gives a container that has a group its IOMMU, empty, and returns 0.',
@@ -156,7 +156,7 @@ interface Unknown extends ContainerFile {
   readonly request: bigint;
 }
 
-export const PASSES_REQUESTS = rule<(vfio: Vfio, request: bigint) => boolean>({
+const PASSES_REQUESTS = rule<(vfio: Vfio, request: bigint) => boolean>({
   id: 'container/passes-requests',
   level: 'must',
   says: 'What the container does not know itself is for its IOMMU; which requests those are depends on the type that was set.',

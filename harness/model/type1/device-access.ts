@@ -8,7 +8,7 @@ import type { Group, Mapping } from './state.ts';
 const HEADER = 'include/uapi/linux/vfio.h: VFIO_IOMMU_MAP_DMA';
 
 /** The mapping behind an IOVA, for the devices of a group. */
-export const REACHES_MAPPINGS = rule<(group: Group, iova: bigint) => Mapping | undefined>({
+const REACHES_MAPPINGS = rule<(group: Group, iova: bigint) => Mapping | undefined>({
   id: 'device/reaches-mappings',
   level: 'must',
   says: 'The devices of all groups of a container reach exactly what is mapped in it, at the IOVA where it is mapped: nothing outside of mappings, and nothing any more after the unmapping returned.',
@@ -17,7 +17,7 @@ export const REACHES_MAPPINGS = rule<(group: Group, iova: bigint) => Mapping | u
 });
 
 /** Whether a device may write through a mapping. */
-export const WRITE_NEEDS_WRITE = rule<(mapping: Mapping) => boolean>({
+const WRITE_NEEDS_WRITE = rule<(mapping: Mapping) => boolean>({
   id: 'device/write-needs-write',
   level: 'must',
   says: 'A device does not write memory that was mapped without WRITE; the memory stays as it was.',
@@ -29,7 +29,7 @@ export const WRITE_NEEDS_WRITE = rule<(mapping: Mapping) => boolean>({
 const WRITE_ONLY_HARDWARE: ReadonlySet<Platform['iommu']['kind']> = new Set(['amd', 'virtio']);
 
 /** Whether a device may read through a mapping. */
-export const READ_NEEDS_READ = rule<(mapping: Mapping, platform: Platform) => boolean>({
+const READ_NEEDS_READ = rule<(mapping: Mapping, platform: Platform) => boolean>({
   id: 'device/read-needs-read',
   level: 'should',
   says: 'A device does not read memory that was mapped without READ, where the IOMMU grants the one without the other (AMD and virtio do; with VT-d every mapping can be read).',
@@ -41,7 +41,7 @@ export const READ_NEEDS_READ = rule<(mapping: Mapping, platform: Platform) => bo
 type Place = Pick<Translated, 'pages' | 'page'>;
 
 /** The page of a mapping that is so many pages behind its start. */
-export const PINNED_PAGES = rule<
+const PINNED_PAGES = rule<
   (mapping: Mapping, page: number) => { readonly run: Run; readonly page: number } | undefined
 >({
   id: 'device/keeps-pages',
@@ -60,7 +60,7 @@ export const PINNED_PAGES = rule<
 });
 
 /** Where a device finds the content of a page that was pinned; `page` is its index among the run's pages. */
-export const SEES_WRITES = rule<(run: Run, page: number) => Place>({
+const SEES_WRITES = rule<(run: Run, page: number) => Place>({
   id: 'device/sees-later-writes',
   level: 'must',
   says: 'A device reads what the process has at vaddr, also what it wrote there after the mapping was made, and also into private memory that nobody had written before.',

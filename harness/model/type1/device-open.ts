@@ -45,7 +45,7 @@ const FIRST_OPEN = rule<(device: Device) => void>({
   },
 });
 
-export const GET_DEVICE = request<GroupFile, GetDeviceCall>({
+const GET_DEVICE = request<GroupFile, GetDeviceCall>({
   id: 'group/get-device',
   level: 'must',
   says: 'GET_DEVICE_FD returns a new descriptor for the device of the group that the string names, as often as it is asked.',

@@ -28,7 +28,7 @@ interface InfoCall extends DeviceFile {
   readonly writable: boolean;
 }
 
-export const GET_DEVICE_INFO = request<DeviceFile, InfoCall>({
+const GET_DEVICE_INFO = request<DeviceFile, InfoCall>({
   id: 'device/get-info',
   level: 'must',
   says: 'VFIO_DEVICE_GET_INFO describes the device and returns 0.',
@@ -109,7 +109,7 @@ const INFO_CAP_OFFSET = field(GET_DEVICE_INFO, {
   bytes: ({ asked }) => (asked.argsz < INFO_SIZE_WITH_OFFSET ? undefined : u32Bytes(0)),
 });
 
-export const RESET = request<DeviceFile, DeviceFile>({
+const RESET = request<DeviceFile, DeviceFile>({
   id: 'device/reset',
   level: 'must',
   says: 'VFIO_DEVICE_RESET resets a device that says it can be and returns 0.',

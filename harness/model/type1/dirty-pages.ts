@@ -24,7 +24,7 @@ export interface Delivery {
 }
 
 /** Which pages of a mapping are dirty; pages of the bitmap's size, counted from the mapping's first. */
-export const DIRTY_PAGES = rule<(mapping: Mapping, pages: number) => readonly DirtyPages[]>({
+const DIRTY_PAGES = rule<(mapping: Mapping, pages: number) => readonly DirtyPages[]>({
   id: 'dirty/every-page',
   level: 'must',
   says: 'While dirty pages are logged every page of a mapping is dirty, at every reading, because the devices that reach it cannot tell which pages they write; mappings made since START are no exception.',
@@ -33,7 +33,7 @@ export const DIRTY_PAGES = rule<(mapping: Mapping, pages: number) => readonly Di
 });
 
 /** The bit of a page: its distance from the start of the range in pages. */
-export const BIT_POSITION = rule<(iova: bigint, base: bigint, unit: bigint) => number>({
+const BIT_POSITION = rule<(iova: bigint, base: bigint, unit: bigint) => number>({
   id: 'dirty/bit-positions',
   level: 'must',
   says: 'Bit n of a bitmap stands for the n-th page from the start of the requested range, whatever mapping it belongs to; bit n lies in byte n/8 as its bit n%8.',
@@ -42,7 +42,7 @@ export const BIT_POSITION = rule<(iova: bigint, base: bigint, unit: bigint) => n
 });
 
 /** The words that are written. */
-export const WRITTEN_WORDS = rule<(spans: readonly Span[]) => readonly Stretch[]>({
+const WRITTEN_WORDS = rule<(spans: readonly Span[]) => readonly Stretch[]>({
   id: 'dirty/written-words',
   level: 'must',
   says: 'Only the 64-bit words of the bitmap that hold a page of a mapping are written, with the bits of all mappings in them; words before, between and behind them stay as they were.',
@@ -51,7 +51,7 @@ export const WRITTEN_WORDS = rule<(spans: readonly Span[]) => readonly Stretch[]
 });
 
 /** What becomes of a byte of a written word, given what it was and its dirty pages; `undefined` when that is not promised. */
-export const HOLES = rule<(before: number, dirty: number) => number | undefined>({
+const HOLES = rule<(before: number, dirty: number) => number | undefined>({
   id: 'dirty/holes',
   level: 'must',
   says: 'Bits of pages in no mapping stay 0, at every reading, when the memory for the bitmap was zeroed as the caller must see to; what becomes of other bits that it left set in words that are written is not promised.',

@@ -28,7 +28,7 @@ export interface Extension extends Clause {
   readonly type?: IommuType;
 }
 
-export interface IommuType {
+interface IommuType {
   /** Whether UNMAP_DMA refuses to split mappings, and dirty pages can be logged. */
   readonly v2: boolean;
   /** Whether the hardware must translate in two stages. */

@@ -37,7 +37,7 @@ const targetOf = ({ argument }: IoctlCall, bytes: Uint8Array): Target => {
   return { kind: number < 0 ? 'closed' : 'unknown' };
 };
 
-export const SET_CONTAINER = request<GroupFile, SetContainerCall>({
+const SET_CONTAINER = request<GroupFile, SetContainerCall>({
   id: 'group/set-container',
   level: 'must',
   says: 'SET_CONTAINER puts the group into the container whose descriptor it is given, where others may be already, and returns 0.',
@@ -134,7 +134,7 @@ const UNSAFE_INTERRUPTS = objection(SET_CONTAINER, {
   when: (call) => iommuOf(call) !== undefined && !call.vfio.platform.iommu.isolatesMsi,
 });
 
-export const UNSET_CONTAINER = request<GroupFile, GroupFile>({
+const UNSET_CONTAINER = request<GroupFile, GroupFile>({
   id: 'group/unset-container',
   level: 'must',
   says: 'UNSET_CONTAINER takes the group out of its container and returns 0; the group can then be put into that or another container.',

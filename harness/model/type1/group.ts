@@ -44,7 +44,7 @@ interface StatusCall {
   readonly writable: boolean;
 }
 
-export const GET_STATUS = request<GroupFile, StatusCall>({
+const GET_STATUS = request<GroupFile, StatusCall>({
   id: 'group/get-status',
   level: 'must',
   says: 'GET_STATUS fills in the flags of the group and returns 0; it is always available.',

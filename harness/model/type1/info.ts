@@ -24,7 +24,7 @@ const SIZE_WITH_OFFSET = SIZE + 4;
 const CHAIN_AT = encode(vfioIommuType1Info, {}).length;
 
 /** What a GET_INFO is about. Sizes in bytes. */
-export interface InfoCall {
+interface InfoCall {
   /** The structure that it was given. */
   readonly asked: Found<typeof vfioIommuType1Info.fields>;
   readonly law: Law;
@@ -73,7 +73,7 @@ const WITHIN_ARGSZ = rule<(argsz: number) => number>({
   rule: (argsz) => (argsz >= SIZE_WITH_OFFSET ? SIZE_WITH_OFFSET : SIZE),
 });
 
-export const GET_INFO_CALL = request<IommuFile, InfoCall>({
+const GET_INFO_CALL = request<IommuFile, InfoCall>({
   id: 'info/get-info',
   level: 'must',
   says: 'GET_INFO describes the IOMMU of the container and returns 0; a buffer too small for the capabilities is no error.',

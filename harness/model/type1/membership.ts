@@ -9,7 +9,7 @@ import type { Container, Group, Vfio } from './state.ts';
 const DETACH = 'vfio_group_detach_container(), drivers/vfio/container.c';
 
 /** Whether a container with so many groups keeps its IOMMU. */
-export const LAST_GROUP_LEAVES = rule<(groups: number) => boolean>({
+const LAST_GROUP_LEAVES = rule<(groups: number) => boolean>({
   id: 'container/last-group-leaves',
   level: 'must',
   says: 'When the last group leaves a container all of its state is lost: mappings, charges, dirty logging and the IOMMU itself, so that it is as it was when it was opened; while a group is left everything stays.',
@@ -18,7 +18,7 @@ export const LAST_GROUP_LEAVES = rule<(groups: number) => boolean>({
 });
 
 /** Whether a group leaves its container when its own file is closed. */
-export const CLOSING_GROUP_LEAVES = rule<(group: Group) => boolean>({
+const CLOSING_GROUP_LEAVES = rule<(group: Group) => boolean>({
   id: 'group/close',
   level: 'must',
   says: 'Closing the last descriptor of a group takes it out of its container, and it may be opened again; while a descriptor or a mapping of one of its devices is left it stays in and stays busy.',
@@ -27,7 +27,7 @@ export const CLOSING_GROUP_LEAVES = rule<(group: Group) => boolean>({
 });
 
 /** Whether closing a container's last descriptor ends what its groups have in it. */
-export const CLOSING_CONTAINER_ENDS = rule<(container: Container) => boolean>({
+const CLOSING_CONTAINER_ENDS = rule<(container: Container) => boolean>({
   id: 'container/close',
   level: 'must',
   says: 'Closing the last descriptor of a container ends nothing while groups are in it: mappings, charges and device access last until the last group leaves.',

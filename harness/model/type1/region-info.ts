@@ -26,7 +26,7 @@ interface RegionCall extends DeviceFile {
 /** The size of a vfio_region_info in bytes. */
 const REGION_SIZE = 32;
 
-export const GET_REGION_INFO = request<DeviceFile, RegionCall>({
+const GET_REGION_INFO = request<DeviceFile, RegionCall>({
   id: 'device/get-region-info',
   level: 'must',
   says: 'VFIO_DEVICE_GET_REGION_INFO describes the region whose index it is given and returns 0; index and argsz stay as they were.',

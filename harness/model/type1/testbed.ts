@@ -47,7 +47,7 @@ export const inline = (bytes: Uint8Array, ...patches: readonly Patch[]): Arg => 
 export const number = (value: bigint | number): Arg => ({ kind: 'value', value: BigInt(value) });
 
 /** Where a memory is named, a pointer to it is patched in. */
-export interface Pointer {
+interface Pointer {
   readonly memory: string;
   readonly offset?: bigint;
 }
@@ -70,7 +70,7 @@ export interface MapFields {
 export const mapArg = ({ iova, size, vaddr = { memory: 'ram' }, flags = 3, argsz = 32 }: MapFields): Arg =>
   inline(encode(uapi.vfioIommuType1DmaMap, { argsz, flags, vaddr: literal(vaddr), iova, size }), ...pointer(8, vaddr));
 
-export interface BitmapFields {
+interface BitmapFields {
   readonly data: Pointer | bigint;
   readonly size: bigint;
   readonly pgsize?: bigint;
@@ -101,7 +101,7 @@ export interface DirtyFields {
   readonly argsz?: number;
 }
 
-export const dirtyArg = ({ iova, size, bitmap, flags = 4, argsz = 48 }: DirtyFields): Arg => {
+const dirtyArg = ({ iova, size, bitmap, flags = 4, argsz = 48 }: DirtyFields): Arg => {
   const range = { pgsize: bitmap.pgsize ?? PAGE, size: bitmap.size, data: literal(bitmap.data) };
   const data = encode(uapi.vfioIommuType1DirtyBitmapGet, { iova, size, bitmap: range });
   return inline(encode(uapi.vfioIommuType1DirtyBitmap, { argsz, flags, data }), ...pointer(40, bitmap.data));
