@@ -8,7 +8,7 @@
 
 #include "actor.h"
 
-static operation_fn *const run[] = {
+static operation_fn *const carry_out[] = {
 #define OP(name, parameters, observes) [OP_##name] = op_##name,
 #include "ops.def"
 #undef OP
@@ -92,7 +92,7 @@ static struct position take_calls(struct actor *actor, struct position at)
 			break;
 		clear(&outcome);
 		begin_call(shared, at);
-		run[call->op](actor, call, at.iteration, &outcome);
+		carry_out[call->op](actor, call, at.iteration, &outcome);
 		at = finish_call(actor, at, &outcome);
 	}
 	return at;

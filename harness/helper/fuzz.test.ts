@@ -7,7 +7,7 @@ import { ExecaError, execa } from 'execa';
 const HELPER = fileURLToPath(new URL('.', import.meta.url));
 const WIRE = fileURLToPath(new URL('../wire', import.meta.url));
 const COMPILER = 'clang';
-const SOURCES = ['ops.c', 'bytes.c', 'arena.c', 'parse.c', 'values.c', 'frame.c'];
+const SOURCES = ['ops.c', 'bytes.c', 'arena.c', 'parse.c', 'tokens.c', 'scope.c', 'values.c', 'frame.c'];
 const FLAGS = ['-g', '-O1', '-std=gnu11', '-Wall', '-Wextra', '-Werror'];
 const SANITIZERS = ['-fsanitize=fuzzer,address,undefined', '-fno-sanitize-recover=all'];
 

@@ -51,18 +51,22 @@ struct parser {
 /* Says why the program is refused, with the text it is about (may be empty). Always false. */
 bool refuse(struct parser *parser, const char *wrong, struct text about);
 
+/* tokens.c */
+bool is_blank(char c);
+/* A token is what stands between blanks; one that begins with [ goes on to the ], blanks included. */
 bool next_token(struct text *line, struct text *token);
 bool text_is(struct text text, const char *word);
 bool is_name(struct text text);
 bool read_number(struct text text, uint64_t *number);
-/* The number of a name, or -1 when no line has made it. */
+
+/* scope.c: the number of a name, or -1 when no line has made it. */
 int find_name(struct parser *parser, enum thing thing, struct text text);
 /* The number of a name that this line makes; -1 when there are too many. */
 int make_name(struct parser *parser, enum thing thing, struct text text);
 const struct let *find_let(struct parser *parser, struct text name);
 char *copy_text(struct parser *parser, struct text text);
 
-/* Reads a parameter of any kind but those that make a name. */
+/* values.c: reads a parameter of any kind but those that make a name. */
 bool parse_value(struct parser *parser, const struct param *param, struct text text, union value *value);
 
 #endif

@@ -214,6 +214,12 @@ describe('helper: processes', () => {
   describe('lives', () => itObserves(LIVES, at));
   describe('state', () => itObserves(STATE, at));
 
+  it("hands over to one that has just exec'd, however fast", async () => {
+    const program = ['main spawn a', ...Array.from({ length: 200 }, () => 'a exec\na fds\nmain fds').flat()];
+    const observed = await observe(path, program.join('\n'), { stepMs: 5000 });
+    expect(observed).to.deep.equal(Array.from({ length: 601 }, (_, step) => `${step} 0 0`));
+  });
+
   describe('credentials', () => {
     before(function () {
       if (!IS_ROOT) this.skip();

@@ -153,7 +153,7 @@ void report(struct shared *shared, const struct program *program, struct positio
 	}
 	pending = shared_pending(shared, at.call - program->repeats[call->repeat].first);
 	kept = shared_kept(shared) + call->keep_at;
-	if (pending->valid && pending->last + 1 == at.iteration && same(pending, kept, outcome)) {
+	if (pending->valid && same(pending, kept, outcome)) {
 		atomic_store_explicit(&pending->last, at.iteration, memory_order_release);
 		return;
 	}
