@@ -1,39 +1,56 @@
 import type { Machine } from '../model/machine.ts';
-import type { ByteRule, Outcome } from '../model/outcome.ts';
+import type { Answer, ByteRule, Outcome } from '../model/outcome.ts';
 import { outcomeText } from '../oracle/compare.ts';
-import { calls } from '../oracle/judge.ts';
+import { type Expected, expectedPath } from '../oracle/expected-path.ts';
 import type { Program } from '../program/step.ts';
 import { printCall } from '../program/text.ts';
 import type { Expectation } from './case.ts';
 
-/**
- * Runs a program through the model alone and holds it against the case's own expectations. Returns what they disagree
- * about, in one line; a case whose expectations the model does not share is a fault of ours, never the kernel's.
- */
-export const disagreement = (
-  machine: Machine,
-  program: Program,
-  expectations: readonly Expectation[],
-): string | undefined => {
+/** More answers than these are not kept: a program of a million calls is worked out again when it is judged. */
+const MOST_KEPT = 60_000;
+
+/** A program through the model alone, held against the case's own expectations. */
+export interface ModelCheck {
+  /**
+   * What the two disagree about, in one line: a case whose expectations the model does not share is a fault of ours,
+   * never the kernel's.
+   */
+  readonly disagreement?: string;
+  /** The model's answers along its expected path; absent when there are too many to keep. */
+  readonly answers?: readonly Answer[];
+}
+
+/** Runs a program through the model alone and holds it against the case's own expectations. */
+export const checkModel = (machine: Machine, program: Program, expectations: readonly Expectation[]): ModelCheck => {
   const byStep = new Map<number, Expectation[]>();
   for (const expectation of expectations) {
     byStep.set(expectation.step, [...(byStep.get(expectation.step) ?? []), expectation]);
   }
-  for (const { call, step, iteration } of calls(program)) {
-    const answer = machine.answer(call, iteration);
-    const expected = (byStep.get(step) ?? []).filter((one) => speaksOf(one, iteration));
-    if ('unspecified' in answer) {
-      if (expected.length > 0) return `the model leaves call ${step} open (${answer.unspecified}): ${printCall(call)}`;
-      answer.commit?.();
-      continue;
+  const answers: Answer[] = [];
+  let count = 0;
+  for (const at of expectedPath(machine, program)) {
+    const disagreement = disagreementAt(at, byStep.get(at.step) ?? NOTHING);
+    if (disagreement !== undefined) return { disagreement };
+    if (count++ < MOST_KEPT) answers.push(at.answer);
+  }
+  return count > MOST_KEPT ? {} : { answers };
+};
+
+const NOTHING: readonly Expectation[] = [];
+
+const disagreementAt = (
+  { call, step, iteration, answer }: Expected,
+  expectations: readonly Expectation[],
+): string | undefined => {
+  for (const expectation of expectations) {
+    if (!speaksOf(expectation, iteration)) continue;
+    if ('unspecified' in answer)
+      return `the model leaves call ${step} open (${answer.unspecified}): ${printCall(call)}`;
+    const wrong = answer.allowed.find((outcome) => !agrees(outcome, expectation));
+    if (wrong !== undefined) {
+      const clauses = wrong.clauses.map((one) => one.id).join(', ');
+      return `the model allows ${outcomeText(wrong)} (${clauses}) for call ${step}, the case expects ${expectationText(expectation)}: ${printCall(call)}`;
     }
-    for (const expectation of expected) {
-      const wrong = answer.allowed.find((outcome) => outcome.breaks === undefined && !agrees(outcome, expectation));
-      if (wrong !== undefined) {
-        return `the model allows ${outcomeText(wrong)} (${wrong.clauses.map((c) => c.id).join(', ')}) for call ${step}, the case expects ${expectationText(expectation)}: ${printCall(call)}`;
-      }
-    }
-    answer.allowed[0].commit();
   }
   return undefined;
 };

@@ -5,12 +5,6 @@ import { HostTrouble } from '../trouble.ts';
 /** How many programs are sent ahead of the one that is awaited, for each host: enough to hide a round trip. */
 const AHEAD = 6;
 
-/** A run, and the means to say that the host it came from must not be trusted any more. */
-export interface Executed {
-  readonly run: Run;
-  readonly host: Host;
-}
-
 /**
  * Runs a fixed list of programs on one or more hosts, in order, sending some ahead so that no host waits for a round
  * trip. When a program leaves its host unfit (bad ending, damage), everything that was sent ahead to that host is
@@ -18,7 +12,10 @@ export interface Executed {
  */
 export interface Executor {
   /** The run of program `index`; programs must be asked for in ascending order. Throws HostTrouble when its host is gone for good. */
-  run(index: number): Promise<Executed>;
+  run(index: number): Promise<Run>;
+  /** The host that program `index` runs on, and the program as that host is given it. */
+  hostOf(index: number): Host;
+  programOf(index: number): Program;
   /** Says that program `index` left its host unfit; it is recovered before anything else runs there. */
   distrust(index: number): void;
 }
@@ -41,10 +38,17 @@ export const createExecutor = (
   const stations = [first, ...others];
   const stationOf = (index: number): Station => stations[index % stations.length] ?? first;
 
-  const start = (station: Station, index: number): Promise<Run> => {
+  const made = new Map<number, Program>();
+  const programOf = (index: number): Program => {
     const make = programs[index];
     if (make === undefined) throw new RangeError(`no program ${index}`);
-    const run = station.host.run(make(station.host), deadlines);
+    const program = made.get(index) ?? make(stationOf(index).host);
+    made.set(index, program);
+    return program;
+  };
+
+  const start = (station: Station, index: number): Promise<Run> => {
+    const run = station.host.run(programOf(index), deadlines);
     // A run that was sent ahead may fail before anybody awaits it; whoever asks for it still sees the failure.
     run.catch(() => undefined);
     station.started.set(index, run);
@@ -72,8 +76,11 @@ export const createExecutor = (
       sendAhead(index);
       const run = await (station.started.get(index) ?? start(station, index));
       station.started.delete(index);
-      return { run, host: station.host };
+      made.delete(index);
+      return run;
     },
+    hostOf: (index) => stationOf(index).host,
+    programOf,
   };
 };
 

@@ -78,9 +78,10 @@ describe('the model of an ordinary kernel', () => {
         if (host === undefined) throw new Error('there is no host');
         const program = parseProgram([...SETTING, ...steps].join('\n'));
         const run = await host.run(program, { stepMs: 10_000, programMs: 60_000 });
-        const machine = createMachine({ platform: host.facts.platform, lets: {}, files: () => undefined });
+        const { platform } = host.facts;
+        const makeMachine = () => createMachine({ platform, lets: {}, files: () => undefined });
         // What else the kernel logs meanwhile is not about these programs.
-        const verdict = judge(machine, program, { ...run, kernelLog: [] });
+        const verdict = judge(makeMachine, program, { ...run, kernelLog: [] });
         expect(verdict, printProgram(program)).to.deep.equal({ kind: 'conforms' });
       }),
       { numRuns: 150, seed: 61 },

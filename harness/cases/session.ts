@@ -8,7 +8,7 @@ import type { Program } from '../program/step.ts';
 import type { CaseRecord } from '../report/record.ts';
 import { HostTrouble } from '../trouble.ts';
 import type { Case } from './case.ts';
-import { disagreement } from './check-model.ts';
+import { checkModel } from './check-model.ts';
 import { cleanup } from './cleanup.ts';
 import { createExecutor, type Executor } from './executor.ts';
 import { recordOfCase } from './record-of-case.ts';
@@ -77,9 +77,12 @@ export const createSession = (options: SessionOptions): Session => {
       const finish = (verdict: Verdict): CaseRecord => recordOfCase(one, program, verdict, undefined, []);
       const reason = unsupported(one, platform);
       if (reason !== undefined) return finish({ kind: 'unsupported', reason });
-      const fault = disagreement(options.makeModel(platform, program.lets), program, one.expectations);
-      if (fault !== undefined) return finish({ kind: 'harness-error', reason: fault });
-      if (firstHost === undefined) return finish({ kind: 'conforms' });
+      if (firstHost === undefined) {
+        const { disagreement } = checkModel(options.makeModel(platform, program.lets), program, one.expectations);
+        return finish(
+          disagreement === undefined ? { kind: 'conforms' } : { kind: 'harness-error', reason: disagreement },
+        );
+      }
       onHosts ??= startOn([firstHost, ...others]);
       const record = await onHosts(one);
       judged.push(one.id);
@@ -98,28 +101,41 @@ const programFor = (one: Case, platform: Platform): Program => ({
   steps: [...one.steps, ...cleanup(one.steps)],
 });
 
+/** Runs a case on its host; the model works while the host does. */
 const runOnHost = async (
   options: SessionOptions,
   executor: Executor,
   one: Case,
   index: number,
 ): Promise<CaseRecord> => {
-  const executed = await executor.run(index).catch((cause: unknown) => {
-    if (cause instanceof HostTrouble) return cause;
-    throw cause;
-  });
-  if (executed instanceof HostTrouble) {
-    const program = programFor(one, options.platform);
-    return recordOfCase(one, program, { kind: 'host-lost', reason: executed.message }, undefined, []);
+  const { platform, kernelRelease } = executor.hostOf(index).facts;
+  const program = executor.programOf(index);
+  const makeMachine = () => options.makeModel(platform, program.lets);
+  const running = executor.run(index).catch(asTrouble);
+  await sentAhead();
+  const { disagreement, answers } = checkModel(makeMachine(), program, one.expectations);
+  const run = await running;
+  if (run instanceof HostTrouble) {
+    return recordOfCase(one, program, { kind: 'host-lost', reason: run.message }, undefined, []);
   }
-  const { run, host } = executed;
-  const { platform, kernelRelease } = host.facts;
-  const program = programFor(one, platform);
-  const machine = options.makeModel(platform, program.lets);
-  const verdict = judge(machine, program, run, { cleanupFrom: callCount(one.steps) });
+  const verdict: Verdict =
+    disagreement === undefined
+      ? judge(makeMachine, program, run, {
+          cleanupFrom: callCount(one.steps),
+          ...(answers === undefined ? {} : { expected: answers }),
+        })
+      : { kind: 'harness-error', reason: disagreement };
+  if (verdict.kind === 'damaged' || !['done', 'unfinished'].includes(run.ending.kind)) executor.distrust(index);
   const known = explainedBy(options.known, one.id, kernelRelease, verdict);
-  if (verdict.kind === 'damaged' || verdict.kind === 'host-lost') executor.distrust(index);
   return recordOfCase(one, program, verdict, run, known);
+};
+
+/** Lets what was just given to the hosts leave this process, before the model takes the processor. */
+const sentAhead = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+
+const asTrouble = (cause: unknown): HostTrouble => {
+  if (cause instanceof HostTrouble) return cause;
+  throw cause;
 };
 
 const callCount = (steps: Program['steps']): number =>

@@ -12,7 +12,7 @@ import { howItEnded } from './post-mortem.ts';
 import { type Accelerator, EDU_ADDRESSES, type Guest, type GuestOptions, startGuest } from './qemu.ts';
 import { openRemoteFiles } from './remote-files.ts';
 import type { HelperSession, SessionOptions } from './session.ts';
-import { connectSsh, type SshConnection, type SshTarget } from './ssh.ts';
+import { type CommandResult, connectSsh, type SshConnection, type SshTarget } from './ssh.ts';
 
 export interface VmOptions {
   readonly kernel: Kernel;
@@ -62,6 +62,8 @@ interface Running {
 export interface VmHost extends Host {
   /** The last lines that the guest's kernel wrote on its console. */
   console(): readonly string[];
+  /** Runs a command in the guest, beside the helper: for benchmarks that need something of their own there. */
+  command(command: string, input?: Uint8Array): Promise<CommandResult>;
 }
 
 /**
@@ -83,6 +85,7 @@ export const openVmHost = async (given: VmOptions): Promise<VmHost> => {
   return {
     facts,
     console: () => running.guest.console.lines(),
+    command: (command, input) => running.connection.run(command, input),
     run: async (program, deadlines) => {
       check();
       return running.session.run(program, deadlines);

@@ -49,6 +49,10 @@ const byteMismatches = (
   before: Uint8Array | undefined,
 ): readonly Mismatch[] => {
   if (outcome.out === 'anything' || (outcome.out === undefined && before === undefined)) return [];
+  if (outcome.out === undefined || outcome.out.length === 0) {
+    // Most calls: nothing may change, and nothing did.
+    if (observed === before) return [];
+  }
   const actual = observed ?? new Uint8Array(0);
   const untouched = outcome.untouched ?? outcome.clauses[0];
   const mismatches: Mismatch[] = [];

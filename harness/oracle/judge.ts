@@ -1,10 +1,11 @@
 import type { Machine } from '../model/machine.ts';
-import type { Outcome } from '../model/outcome.ts';
+import type { Answer, Outcome } from '../model/outcome.ts';
 import { initialBytes } from '../program/inline.ts';
 import type { Call, Observation, Program, Run } from '../program/step.ts';
 import { printCall } from '../program/text.ts';
 import type { Clause } from '../spec/clause.ts';
 import { type Distance, distance, type Mismatch, outcomeText, type Result, resultText } from './compare.ts';
+import { calls } from './expected-path.ts';
 import { splats } from './kernel-log.ts';
 import type { Damage, Divergence, Verdict } from './verdict.ts';
 
@@ -19,9 +20,14 @@ export const WITHIN_ARGUMENT: Clause = {
 /** At most this many divergences are kept of one program; the first ones say what is wrong. */
 const MAX_DIVERGENCES = 8;
 
-/** Where the case itself ends and the clean-up that the harness appended begins (a call index); what diverges there is a leak. */
 export interface JudgeOptions {
+  /** Where the case itself ends and the clean-up that the harness appended begins (a call index); what diverges there is a leak. */
   readonly cleanupFrom?: number;
+  /**
+   * The model's answers along its expected path, if they were worked out while the host was busy. A host that did just
+   * that conforms, and the model need not be asked again.
+   */
+  readonly expected?: readonly Answer[];
 }
 
 /**
@@ -29,10 +35,14 @@ export interface JudgeOptions {
  * allowed; where the states of the two part (one succeeded, the other did not), judging stops, because everything after
  * that would only repeat the first finding.
  */
-export const judge = (machine: Machine, program: Program, run: Run, options: JudgeOptions = {}): Verdict => {
-  const followed = follow(machine, program, run);
+export const judge = (makeMachine: () => Machine, program: Program, run: Run, options: JudgeOptions = {}): Verdict => {
+  const { cleanupFrom = Number.POSITIVE_INFINITY, expected } = options;
+  const followed: Followed =
+    expected !== undefined && asExpected(expected, program, run)
+      ? { divergences: [] }
+      : follow(makeMachine(), program, run);
   if (followed.fault !== undefined) return { kind: 'harness-error', reason: followed.fault };
-  const isCleanup = (divergence: Divergence): boolean => divergence.step >= (options.cleanupFrom ?? Infinity);
+  const isCleanup = (divergence: Divergence): boolean => divergence.step >= cleanupFrom;
   const divergences = followed.divergences.filter((divergence) => !isCleanup(divergence));
   const damage = damageOf(run, followed, followed.divergences.find(isCleanup));
   if (damage !== undefined) return { kind: 'damaged', damage, divergences };
@@ -47,6 +57,23 @@ export const judge = (machine: Machine, program: Program, run: Run, options: Jud
     };
   }
   return { kind: 'conforms' };
+};
+
+/** Whether every call did what the model expects most. */
+const asExpected = (expected: readonly Answer[], program: Program, run: Run): boolean => {
+  if (run.ending.kind !== 'done') return false;
+  const find = observationsByStep(run.observations);
+  let index = 0;
+  for (const { call, step, iteration } of calls(program)) {
+    const answer = expected[index++];
+    const seen = find(step, iteration);
+    if (answer === undefined || seen === undefined || 'mishap' in seen || seen.trampled !== undefined) return false;
+    if ('unspecified' in answer) continue;
+    const before = call.op === 'ioctl' ? initialBytes(call.arg, iteration, program.lets) : undefined;
+    const [outcome] = answer.allowed;
+    if (outcome.breaks !== undefined || distance(outcome, seen, before).kind !== 'fits') return false;
+  }
+  return true;
 };
 
 interface Followed {
@@ -89,10 +116,9 @@ const judgeCall = (
   iteration: number,
   divergences: Divergence[],
 ): boolean => {
-  const at = { step: seen.step, iteration, call: printCall(call) };
   if (seen.trampled !== undefined && seen.trampled.length > 0) {
     divergences.push({
-      ...at,
+      ...placeOf(call, seen, iteration),
       clauses: [WITHIN_ARGUMENT],
       expected: 'guard bytes untouched',
       observed: `guard bytes changed at ${seen.trampled.join(', ')}`,
@@ -105,16 +131,24 @@ const judgeCall = (
   }
   const before = call.op === 'ioctl' ? initialBytes(call.arg, iteration, program.lets) : undefined;
   const [nearest, gap] = nearestOutcome(answer.allowed, seen, before);
-  if (gap.kind !== 'fits') divergences.push({ ...at, ...describe(answer.allowed, nearest, gap, seen) });
-  else if (nearest.breaks !== undefined) {
+  if (gap.kind !== 'fits') {
+    divergences.push({ ...placeOf(call, seen, iteration), ...describe(answer.allowed, nearest, gap, seen) });
+  } else if (nearest.breaks !== undefined) {
     const asItShould = distance(answer.allowed[0], seen, before);
     const { expected, observed } = describe(answer.allowed, answer.allowed[0], asItShould, seen);
-    divergences.push({ ...at, clauses: [nearest.breaks], expected, observed });
+    divergences.push({ ...placeOf(call, seen, iteration), clauses: [nearest.breaks], expected, observed });
   }
   if (gap.kind === 'result') return true;
   nearest.commit();
   return false;
 };
+
+/** Where something diverged; asked for only then, because nearly every call conforms and text is dear. */
+const placeOf = (call: Call, seen: Result, iteration: number) => ({
+  step: seen.step,
+  iteration,
+  call: printCall(call),
+});
 
 const CLOSENESS = { fits: 0, bytes: 1, errno: 2, result: 3 } as const;
 
@@ -174,21 +208,6 @@ const damageOf = (run: Run, followed: Followed, leak: Divergence | undefined): D
   }
   return undefined;
 };
-
-/** Every call in the order it is taken, with its number among the program's calls. */
-export function* calls(program: Program): Generator<{ call: Call; step: number; iteration: number }> {
-  let step = 0;
-  for (const entry of program.steps) {
-    if (entry.op !== 'repeat') {
-      yield { call: entry, step: step++, iteration: 0 };
-      continue;
-    }
-    for (let iteration = 0; iteration < entry.count; iteration++) {
-      for (const [offset, call] of entry.body.entries()) yield { call, step: step + offset, iteration };
-    }
-    step += entry.body.length;
-  }
-}
 
 /** Looks observations up by call and iteration; each call's ranges are walked once, because iterations are asked for in order. */
 const observationsByStep = (observations: readonly Observation[]) => {

@@ -1,0 +1,117 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import { execa } from 'execa';
+import { childrenOf } from '../hosts/testing.ts';
+import { RunRecord } from '../report/record.ts';
+import { EXIT } from '../trouble.ts';
+
+const BIN = fileURLToPath(new URL('bin.mjs', import.meta.url));
+
+const cli = (...args: readonly string[]) => execa('node', [BIN, ...args], { reject: false, stdin: 'ignore' });
+
+/** A command that cannot be taken is answered with this exit code and one line. */
+const REFUSED: Readonly<Record<string, readonly [args: readonly string[], exitCode: number, message: RegExp]>> = {
+  'an unknown command': [['rin'], EXIT.usage, /unknown command "rin"; expected one of: run, list/],
+  'an unknown option': [['run', '--kernle', '6.1'], EXIT.usage, /--kernle/],
+  'an option without its value': [['run', '--kernel'], EXIT.usage, /--kernel/],
+  'an option given twice': [['run', '--host', 'vm', '--host', 'local'], EXIT.usage, /--host was given more than once/],
+  'an unknown kernel': [['run', '--kernel', '5.4'], EXIT.usage, /5\.4/],
+  'an unknown revision': [['run', '--revision', 'linux-2.4'], EXIT.usage, /there is no revision linux-2\.4/],
+  'an unknown host': [['run', '--host', 'cloud'], EXIT.usage, /--host takes vm, local, ssh:NAME or none/],
+  'a host that looks like an option': [['run', '--host', 'ssh:-oProxyCommand=x'], EXIT.usage, /--host takes/],
+  'a lab host without a device': [['run', '--host', 'ssh:lab'], EXIT.usage, /needs --device/],
+  'a device that is no address': [['run', '--host', 'local', '--device', '../x'], EXIT.usage, /PCI address/],
+  'an unknown suite': [['run', '--host', 'none', '--suite', 'nothing'], EXIT.usage, /no suite "nothing"/],
+  'a time that is none': [['run', '--timeout', 'soon'], EXIT.usage, /--timeout takes a duration/],
+  'too many jobs': [['run', '--jobs', '99'], EXIT.usage, /--jobs takes a whole number/],
+  'known differences that are not there': [['run', '--host', 'none', '--known', '/nowhere'], EXIT.usage, /\/nowhere/],
+  'a list of nothing': [['list', 'nothing'], EXIT.usage, /list takes one of/],
+  'a report in a place that cannot be written': [
+    ['run', '--host', 'none', '--report', '/proc/nowhere'],
+    EXIT.hostTrouble,
+    /\/proc\/nowhere/,
+  ],
+};
+
+describe('cli', () => {
+  let folder: string;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'vfio-conform-cli-'));
+  });
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  for (const [title, [args, exitCode, message]] of Object.entries(REFUSED)) {
+    it(`answers ${title} with one line and exit ${exitCode}`, async () => {
+      const result = await cli(...args);
+      expect(result.exitCode).to.equal(exitCode);
+      expect(result.stderr)
+        .to.match(/^vfio-conform: [^\n]+$/)
+        .and.match(message);
+    });
+  }
+
+  for (const command of ['run', 'list', 'doctor', 'bench']) {
+    it(`shows options and examples of ${command}`, async () => {
+      const { exitCode, stdout } = await cli(command, '--help');
+      expect(exitCode).to.equal(0);
+      expect(stdout).to.include(`usage: vfio-conform ${command}`).and.include('examples:');
+    });
+  }
+
+  it('holds every case against the model alone', async () => {
+    const report = join(folder, 'model');
+    const { exitCode, stdout } = await cli('run', '--host', 'none', '--report', report);
+    expect(exitCode, stdout).to.equal(EXIT.conforms);
+    const { cases } = RunRecord.parse(JSON.parse(await readFile(join(report, 'results.json'), 'utf8')));
+    expect(cases.length).to.be.at.least(300);
+  });
+
+  it('has a case for every clause in force', async () => {
+    const { stdout } = await cli('list', 'clauses', '--uncovered');
+    expect(stdout).to.equal('');
+  });
+
+  it('says that nothing ran when no case is selected', async () => {
+    const args = ['run', '--host', 'none', '--grep', 'no case is called this', '--report', join(folder, 'nothing')];
+    expect((await cli(...args)).exitCode).to.equal(EXIT.nothingRan);
+  });
+
+  it('finds that Linux 6.1 conforms but for its known differences, all of which show', async () => {
+    const report = join(folder, 'vm');
+    const { exitCode, stdout } = await cli('run', '--report', report);
+    expect(exitCode, stdout).to.equal(EXIT.conforms);
+    const run = RunRecord.parse(JSON.parse(await readFile(join(report, 'results.json'), 'utf8')));
+    expect(run.kernel).to.match(/^6\.1\./);
+    expect(run.disappeared).to.deep.equal([]);
+    expect(run.notRun).to.deep.equal([]);
+  }).timeout(600_000);
+
+  it('ends at its time limit, with a report that says so and no guest left', async () => {
+    const report = join(folder, 'limit');
+    const running = cli('run', '--timeout', '1s', '--report', report);
+    const { exitCode, stderr } = await running;
+    expect(exitCode, stderr).to.be.oneOf([EXIT.timeLimit]);
+    expect(childrenOf(process.pid, 'qemu-system-x86_64')).to.deep.equal([]);
+  });
+
+  it('ends at Ctrl-C with a partial report that says so', async () => {
+    const report = join(folder, 'interrupted');
+    const running = execa('node', [BIN, 'run', '--report', report], { reject: false, stdin: 'ignore' });
+    let guests: readonly number[] = [];
+    running.stderr.on('data', (chunk: Uint8Array) => {
+      if (!/cases to run/.test(Buffer.from(chunk).toString()) || running.pid === undefined) return;
+      guests = childrenOf(running.pid, 'qemu-system-x86_64');
+      running.kill('SIGINT');
+    });
+    const { exitCode } = await running;
+    expect(exitCode).to.equal(EXIT.interrupted);
+    const run = RunRecord.parse(JSON.parse(await readFile(join(report, 'results.json'), 'utf8')));
+    expect(run.interrupted?.why).to.equal('signal');
+    expect(run.notRun.length).to.be.greaterThan(0);
+    expect(guests).to.have.length(1);
+    for (const pid of guests) expect(() => process.kill(pid, 0), `QEMU ${pid} is left`).to.throw();
+  }).timeout(300_000);
+});
