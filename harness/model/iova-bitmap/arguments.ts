@@ -14,7 +14,7 @@ const SMALLEST_PAGE = 4096n;
 type Legality = Rule<(walk: BitmapWalk) => boolean>;
 
 /** Whether the page size is one that a bitmap can have. */
-export const PAGE_SIZE_LEGAL: Legality = rule({
+const PAGE_SIZE_LEGAL: Legality = rule({
   id: 'iova-bitmap/page-size',
   level: 'must',
   says: 'A page size is a power of two and at least 4096 bytes.',
@@ -23,7 +23,7 @@ export const PAGE_SIZE_LEGAL: Legality = rule({
 });
 
 /** Whether the range has a length. */
-export const LENGTH_LEGAL: Legality = rule({
+const LENGTH_LEGAL: Legality = rule({
   id: 'iova-bitmap/length-not-zero',
   level: 'must',
   says: 'The range has a length, and so have the ranges that are set.',
@@ -32,7 +32,7 @@ export const LENGTH_LEGAL: Legality = rule({
 });
 
 /** Whether the range and what is set ends where IOVAs end. */
-export const END_LEGAL: Legality = rule({
+const END_LEGAL: Legality = rule({
   id: 'iova-bitmap/no-wrap',
   level: 'must',
   says: 'No range goes beyond the last IOVA.',
@@ -41,7 +41,7 @@ export const END_LEGAL: Legality = rule({
 });
 
 /** Whether what is set lies in the range; that it lies in the window is up to `clipped`. */
-export const MARKS_LEGAL: Legality = rule({
+const MARKS_LEGAL: Legality = rule({
   id: 'iova-bitmap/set-within-range',
   level: 'must',
   says: 'A caller sets ranges within the window that it was offered.',

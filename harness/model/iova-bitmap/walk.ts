@@ -18,10 +18,8 @@ import {
 } from './landed.ts';
 import { type IovaRange, PAGE_BYTES, u64, type Window } from './window.ts';
 
-export type { IovaRange } from './window.ts';
-
 /** A range that the user of the bitmap marks while it is called for a window. */
-export interface Mark extends IovaRange {
+interface Mark extends IovaRange {
   /** The window (from 0) in which it is marked; in each if absent. */
   readonly window?: number;
   /** Only what lies in the window is marked, as a careful caller does; otherwise the range goes in as it is. */
