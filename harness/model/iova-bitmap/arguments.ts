@@ -45,7 +45,7 @@ const MARKS_LEGAL: Legality = rule({
   id: 'iova-bitmap/set-within-range',
   level: 'must',
   says: 'A caller sets ranges within the window that it was offered.',
-  source: 'drivers/vfio/iova_bitmap.c: struct iova_bitmap, "to mark dirty areas within that provided range"',
+  source: 'drivers/vfio/iova_bitmap.c: struct iova_bitmap, "within that provided range"',
   rule: (walk) =>
     walk.marks.every(
       (mark) => mark.clipped || (mark.iova >= walk.iova && mark.iova + mark.length <= walk.iova + walk.length),
