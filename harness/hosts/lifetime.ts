@@ -36,7 +36,17 @@ const listen = (): void => {
     process.on(signal, () => {
       endAll();
       // Whoever else listens has something to finish first (a report to write) and leaves by itself.
-      if (process.listenerCount(signal) === 1) process.exit(128 + number);
+      if (process.listenerCount(signal) - politeListeners() === 1) process.exit(128 + number);
     });
   }
+};
+
+/**
+ * How many of a signal's listeners are those of the package signal-exit, by which execa ends its children. They leave the
+ * process to whoever else listens, and so must be told apart from listeners that will end it.
+ */
+const politeListeners = (): number => {
+  const emitter: unknown = Reflect.get(globalThis, Symbol.for('signal-exit emitter'));
+  if (typeof emitter !== 'object' || emitter === null || !('count' in emitter)) return 0;
+  return Number(emitter.count);
 };

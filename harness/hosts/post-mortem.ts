@@ -1,9 +1,10 @@
 import type { Ending } from '../program/step.ts';
 import { HostTrouble } from '../trouble.ts';
+import { within } from './patience.ts';
 import type { Guest } from './qemu.ts';
-import { connectSsh, SSH_TIMES, type SshTarget } from './ssh.ts';
+import { connectSsh, SilentHost, SSH_TIMES, type SshTarget } from './ssh.ts';
 
-/** How long a dying guest may take to say so and be gone, and a living one to answer, in milliseconds. */
+/** How long a dying guest may take to be gone, and a living one to answer, in milliseconds. */
 const DYING_MS = 3000;
 const ANSWER_MS = 8000;
 /** How much of a console is kept with a run. */
@@ -14,31 +15,30 @@ const TAIL_LINES = 120;
  * guest is asked to let us in again. `panicked` and `hung` are the guest's kernel's doing; anything else is `lost`.
  */
 export const howItEnded = async (guest: Guest, target: SshTarget, reason: string): Promise<Ending> => {
-  const answers = await asks(guest, target);
+  const answer = await askAgain(guest, target);
   const panic = guest.console.since('panic', TAIL_LINES);
   if (panic !== undefined) return { kind: 'panicked', console: guest.console.since('bug', TAIL_LINES) ?? panic };
   const ended = guest.ended();
   if (ended !== undefined) return { kind: 'lost', reason: `${reason}; ${ended}` };
-  if (answers) return { kind: 'lost', reason: `${reason}; the guest itself still answers` };
-  return { kind: 'hung', console: guest.console.lines().slice(-TAIL_LINES) };
+  if (answer === 'silence') return { kind: 'hung', console: guest.console.lines().slice(-TAIL_LINES) };
+  return { kind: 'lost', reason: `${reason}; ${answer}` };
 };
 
-/** Whether the guest lets us in; decided early when it panics or ends. */
-const asks = async (guest: Guest, target: SshTarget): Promise<boolean> => {
-  const alive = connectSsh(target, { ...SSH_TIMES, connectMs: ANSWER_MS }).then(
+/** What the guest says to another connection; its end is waited for when it may be dying. */
+const askAgain = async (guest: Guest, target: SshTarget): Promise<string | 'silence'> => {
+  const answer = connectSsh(target, { ...SSH_TIMES, connectMs: ANSWER_MS }).then(
     (connection) => {
       connection.close();
-      return true;
+      return 'the guest itself still answers';
     },
     (cause: unknown) => {
-      if (cause instanceof HostTrouble) return false;
+      if (cause instanceof SilentHost) return 'silence';
+      if (cause instanceof HostTrouble) return cause.message;
       throw cause;
     },
   );
-  // A connection is refused at once when QEMU is gone, before its last words have arrived; so its end is waited for too.
-  const answered = await Promise.race([alive, guest.end.then(() => false)]);
-  if (!answered) await Promise.race([guest.end, later(DYING_MS)]);
-  return answered;
+  const first = await Promise.race([answer, guest.end.then(() => 'it ended')]);
+  // QEMU that ends refuses connections before its last words have arrived.
+  if (first !== 'the guest itself still answers' && first !== 'silence') await within(DYING_MS, guest.end);
+  return first;
 };
-
-const later = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

@@ -10,6 +10,7 @@ import { needProgram } from '../kernels/requirements.ts';
 import { HostTrouble } from '../trouble.ts';
 import { type Console, createConsole } from './console.ts';
 import { endWithProcess } from './lifetime.ts';
+import { within } from './patience.ts';
 import { freePort } from './port.ts';
 
 export type Accelerator = 'kvm' | 'tcg';
@@ -32,6 +33,8 @@ export interface GuestOptions extends MachineOptions {
   readonly bootMs: number;
   /** Gives a TCP port of 127.0.0.1 that is free; asked again when it turns out not to be. */
   readonly choosePort?: () => Promise<number>;
+  /** Ends QEMU when it is aborted, at whatever time that is. */
+  readonly signal?: AbortSignal;
 }
 
 /** PCI addresses of the edu devices in the guest. */
@@ -126,6 +129,8 @@ const spawn = (setpriv: string, qemu: string, words: readonly string[]) =>
     stderr: 'pipe',
     buffer: false,
     reject: false,
+    // lifetime.ts sees to it.
+    cleanup: false,
   });
 
 const launch = async (options: GuestOptions, sshPort: number): Promise<Machine> => {
@@ -135,6 +140,9 @@ const launch = async (options: GuestOptions, sshPort: number): Promise<Machine> 
   const initramfsPath = join(folder, 'initramfs');
   await writeFile(initramfsPath, options.initramfs, { mode: 0o600 });
   const child = spawn(setpriv, qemu, qemuArguments(options, initramfsPath, sshPort));
+  const abort = (): void => void child.kill('SIGKILL');
+  options.signal?.addEventListener('abort', abort);
+  if (options.signal?.aborted === true) abort();
   const forget = endWithProcess(() => {
     child.kill('SIGKILL');
     rmSync(folder, { recursive: true, force: true });
@@ -152,6 +160,7 @@ const launch = async (options: GuestOptions, sshPort: number): Promise<Machine> 
       result.signal === undefined
         ? `exited with ${result.exitCode ?? result.originalMessage}`
         : `was ended by ${result.signal}`;
+    options.signal?.removeEventListener('abort', abort);
     ended = [`QEMU ${how}`, lastWords().split('\n')[0]].filter(Boolean).join(': ');
     forget();
     await rm(folder, { recursive: true, force: true });
@@ -168,16 +177,6 @@ const launch = async (options: GuestOptions, sshPort: number): Promise<Machine> 
     },
     reach: (marker, withinMs) => reach(console, end, () => ended, marker, withinMs),
   };
-};
-
-/** Resolves with `work`, or when the time is over. */
-const within = async (ms: number, work: Promise<void>): Promise<void> => {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  await Promise.race([work, late]);
-  clearTimeout(timer);
 };
 
 const reach = (

@@ -190,6 +190,7 @@ const createConversation = ({ toHelper, fromHelper }: HelperStreams, options: Se
     },
     close: () => {
       leaving = true;
+      if (lost !== undefined) return Promise.resolve();
       // A helper that is told to leave first finishes what it was given; one whose input just ends breaks it off.
       return farewell({ toHelper, fromHelper }, outbox.head() === undefined ? BYE : '', lose);
     },

@@ -72,6 +72,8 @@ const jumpThrough = async (
     stderr: 'ignore',
     buffer: false,
     reject: false,
+    // lifetime.ts sees to it.
+    cleanup: false,
   });
   const forget = endWithProcess(() => child.kill('SIGKILL'));
   void child.then(forget);

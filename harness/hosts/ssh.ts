@@ -75,6 +75,9 @@ export interface SshConnection {
   close(): void;
 }
 
+/** The machine says nothing at all, not even no: it hangs, is off, or the network swallows what is sent. */
+export class SilentHost extends HostTrouble {}
+
 const MAX_OUTPUT_BYTES = 1 << 20;
 
 /** Connects. Throws HostTrouble: unreachable, silent, another host key, our key refused. */
@@ -86,23 +89,28 @@ export const connectSsh = async (target: SshTarget, times: SshTimes = SSH_TIMES)
     over ??= `the connection to ${target.name} was closed`;
   });
   await new Promise<void>((resolve, reject) => {
-    const fail = (reason: string, cause?: unknown): void => {
+    const fail = (trouble: HostTrouble): void => {
       clearTimeout(timer);
-      over ??= reason;
+      over ??= trouble.message;
       client.destroy();
-      reject(new HostTrouble(reason, { cause }));
+      reject(trouble);
     };
-    // ssh2's own limit covers the handshake alone; this one covers the name service and the TCP connection too.
-    const timer = setTimeout(
-      () => fail(`${target.name} did not answer SSH within ${times.connectMs / 1000} s`),
-      times.connectMs,
-    );
+    const silence = (): void =>
+      fail(new SilentHost(`${target.name} did not answer SSH within ${times.connectMs / 1000} s: is it up?`));
+    // In place of ssh2's own limit, which covers the handshake alone: name service and TCP connection count too.
+    const timer = setTimeout(silence, times.connectMs);
     client.once('ready', () => {
       clearTimeout(timer);
       resolve();
     });
-    client.on('error', (error) => fail(objection ?? reasonOf(target, error), error));
-    client.on('close', () => fail(objection ?? `${target.name} closed the connection before it let us in`));
+    client.on('error', (cause) => fail(new HostTrouble(objection ?? reasonOf(target, cause), { cause })));
+    client.on('close', () => {
+      fail(
+        new HostTrouble(
+          objection ?? `${target.name} closed the connection before it let us in: is that an SSH server?`,
+        ),
+      );
+    });
     client.connect(
       configOf(target, times, (key) => {
         objection = target.objection(key);
@@ -202,7 +210,7 @@ const configOf = (target: SshTarget, times: SshTimes, hostVerifier: (key: Buffer
   port: target.port,
   ...(target.stream === undefined ? {} : { sock: target.stream }),
   username: target.user,
-  readyTimeout: times.connectMs,
+  readyTimeout: 0,
   keepaliveInterval: times.keepaliveMs,
   keepaliveCountMax: times.keepaliveCount,
   // Without a verifier ssh2 takes any key.

@@ -37,6 +37,8 @@ export interface VmOptions {
   readonly bootMs?: number;
   readonly session?: Omit<SessionOptions, 'onLost'>;
   readonly choosePort?: () => Promise<number>;
+  /** Ends the guest when it is aborted, also while it starts; the host is of no use after that, and must still be closed. */
+  readonly signal?: AbortSignal;
 }
 
 const DEFAULTS = {
