@@ -35,10 +35,3 @@ export class HostTrouble extends Trouble {
     super(EXIT.hostTrouble, message, options);
   }
 }
-
-/** The run's own time limit passed (exit 124). */
-export class TimeLimitTrouble extends Trouble {
-  constructor(message: string, options?: ErrorOptions) {
-    super(EXIT.timeLimit, message, options);
-  }
-}

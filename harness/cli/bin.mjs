@@ -4,4 +4,5 @@ import { register } from 'tsx/esm/api';
 
 register();
 const { main } = await import('./main.ts');
-process.exitCode = await main(process.argv.slice(2));
+// What was started may still be on its way up (a guest that boots): it ends with the process.
+process.exit(await main(process.argv.slice(2)));

@@ -31,4 +31,4 @@ if (modified('node_modules/.package-lock.json') < modified('package-lock.json'))
 const { register } = await import('tsx/esm/api');
 register();
 const { start } = await import('./start.ts');
-process.exitCode = await start(args);
+process.exit(await start(args));

@@ -133,7 +133,7 @@ const judgeCall = (
   const [nearest, gap] = nearestOutcome(answer.allowed, seen, before);
   if (gap.kind !== 'fits') {
     divergences.push({ ...placeOf(call, seen, iteration), ...describe(answer.allowed, nearest, gap, seen) });
-  } else if (nearest.breaks !== undefined) {
+  } else if (nearest.breaks !== undefined && !isTold(divergences, nearest.breaks)) {
     const asItShould = distance(answer.allowed[0], seen, before);
     const { expected, observed } = describe(answer.allowed, answer.allowed[0], asItShould, seen);
     divergences.push({ ...placeOf(call, seen, iteration), clauses: [nearest.breaks], expected, observed });
@@ -142,6 +142,10 @@ const judgeCall = (
   nearest.commit();
   return false;
 };
+
+/** A deviation that the model can follow is told once; it comes back with every such call. */
+const isTold = (divergences: readonly Divergence[], clause: Clause): boolean =>
+  divergences.some((one) => one.clauses.includes(clause));
 
 /** Where something diverged; asked for only then, because nearly every call conforms and text is dear. */
 const placeOf = (call: Call, seen: Result, iteration: number) => ({

@@ -12,7 +12,7 @@ import { revisionNamed } from '../../revisions/index.ts';
 import type { Clause } from '../../spec/clause.ts';
 import type { Revision } from '../../spec/revision.ts';
 import { inForce } from '../../spec/revision.ts';
-import { HostTrouble } from '../../trouble.ts';
+import { EXIT, Trouble } from '../../trouble.ts';
 import type { Command, Given } from '../command.ts';
 import { checkHostRequest, type HostRequest, openHosts } from '../open-host.ts';
 import { duration, wholeNumber } from '../options.ts';
@@ -103,16 +103,18 @@ const finish = async (report: Report, session: Session, hosts: readonly Host[]):
 
 const runMocha = (mocha: Mocha): Promise<void> => new Promise((resolve) => void mocha.run(() => resolve()));
 
+const EXIT_OF = { signal: EXIT.interrupted, 'time-limit': EXIT.timeLimit } as const;
+
 /** What ends a run early: Ctrl-C, a kill, the time limit. */
 const endings = (timeoutMs: number) => {
   let report: Report | undefined;
   let resolveReached = (): void => undefined;
-  let early: HostTrouble | undefined;
+  let early: Trouble | undefined;
   const reached = new Promise<void>((resolve) => {
     resolveReached = resolve;
   });
   const endNow = (why: 'signal' | 'time-limit', reason: string): void => {
-    early = new HostTrouble(`${reason} before the host was up`);
+    early = new Trouble(EXIT_OF[why], `${reason} before the host was up`);
     report?.interrupt({ why, reason });
     resolveReached();
   };
@@ -129,7 +131,7 @@ const endings = (timeoutMs: number) => {
     /** Waits for something, but not beyond the end. */
     unless: async <T>(work: Promise<T>): Promise<T> => {
       const done = await Promise.race([work.then((value) => ({ value })), reached.then(() => undefined)]);
-      if (done === undefined) throw early ?? new HostTrouble('interrupted');
+      if (done === undefined) throw early ?? new Trouble(EXIT.interrupted, 'interrupted');
       return done.value;
     },
     clear: (): void => {
