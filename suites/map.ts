@@ -1,0 +1,225 @@
+import { clause, each, NULL, pointerTo, READ, readyContainer, test, WRITE } from '../harness/cases/index.ts';
+import * as uapi from '../harness/uapi/vfio.ts';
+
+const PAGE = 0x1000n;
+const READ_WRITE = READ | WRITE;
+const A = { iova: 0x10000n, size: 0x4000n };
+
+clause('map/maps', () => {
+  each(
+    {
+      'one page': { iova: 0x1000n, size: PAGE },
+      'iova 0': { iova: 0n, size: PAGE },
+      'many pages': { iova: 0x100000n, size: 0x10000n },
+      'to be read only': { iova: 0x1000n, size: PAGE, flags: READ },
+      'to be written only': { iova: 0x1000n, size: PAGE, flags: WRITE },
+    },
+    (s, row) => {
+      const c = readyContainer(s);
+      c.map(row).succeeds();
+      c.unmap({ iova: row.iova, size: row.size }).succeeds();
+    },
+  );
+});
+
+clause('map/argsz', () => {
+  each(Object.fromEntries([0, 8, 24, 31].map((argsz) => [`${argsz}`, argsz])), (s, argsz) => {
+    readyContainer(s)
+      .map({ ...A, argsz })
+      .refused('EINVAL');
+  });
+  each({ exact: 32, 'one more': 33, 'far more': 4096, 'the largest': 0xffffffff }, (s, argsz) => {
+    readyContainer(s)
+      .map({ ...A, argsz })
+      .succeeds();
+  });
+});
+
+clause('map/unreadable-argument', () => {
+  test('null', (s) => void readyContainer(s).ioctl(uapi.VFIO_IOMMU_MAP_DMA, NULL).refused('EFAULT'));
+  test('unreadable', (s) => {
+    const c = readyContainer(s);
+    const place = s.main.memory(PAGE, { prot: 'none' });
+    c.ioctl(uapi.VFIO_IOMMU_MAP_DMA, pointerTo(place.at())).refused('EFAULT');
+  });
+  test('cut off by the end of memory', (s) => {
+    const c = readyContainer(s);
+    const place = s.main.memory(PAGE);
+    c.ioctl(uapi.VFIO_IOMMU_MAP_DMA, pointerTo(place.at(PAGE - 31n))).refused('EFAULT');
+  });
+});
+
+clause('map/unknown-flags', () => {
+  const bits = Array.from({ length: 29 }, (_, index) => index + 3);
+  each(Object.fromEntries(bits.map((bit) => [`bit ${bit}`, bit])), (s, bit) => {
+    readyContainer(s)
+      .map({ ...A, flags: (READ_WRITE | (1 << bit)) >>> 0 })
+      .refused('EINVAL');
+  });
+});
+
+clause('map/needs-access', () => {
+  test('no flags', (s) =>
+    void readyContainer(s)
+      .map({ ...A, flags: 0 })
+      .refused('EINVAL'));
+});
+
+clause('map/zero-size', () => {
+  test('size 0', (s) =>
+    void readyContainer(s)
+      .map({ ...A, size: 0n })
+      .refused('EINVAL'));
+});
+
+clause('map/unaligned', () => {
+  each(
+    {
+      'iova by one byte': { ...A, iova: 0x10001n },
+      'iova by half a page': { ...A, iova: 0x10800n },
+      'size by one byte more': { ...A, size: 0x1001n },
+      'size below a page': { ...A, size: 0x800n },
+    },
+    (s, row) => void readyContainer(s).map(row).refused('EINVAL'),
+  );
+  each({ 'vaddr by one byte': 1n, 'vaddr by half a page': 0x800n }, (s, offset) => {
+    const c = readyContainer(s);
+    c.map({ iova: 0x1000n, size: PAGE, vaddr: c.memory.at(offset) }).refused('EINVAL');
+  });
+});
+
+clause('map/iova-wraps', () => {
+  each(
+    {
+      'by one page': { iova: 0xfffffffffffff000n, size: 2n * PAGE },
+      'from the middle': { iova: 0x8000000000000000n, size: 0x8000000000001000n },
+    },
+    (s, row) => void readyContainer(s).map(row).refused('EINVAL'),
+  );
+});
+
+clause('map/vaddr-wraps', () => {
+  test('by one page', (s) => {
+    readyContainer(s)
+      .map({ iova: 0x1000n, size: 2n * PAGE, vaddr: 0xfffffffffffff000n })
+      .refused('EINVAL');
+  });
+});
+
+clause('map/overlap', () => {
+  each(
+    {
+      identical: A,
+      'contained, at its start': { iova: 0x10000n, size: PAGE },
+      'contained, in its middle': { iova: 0x11000n, size: PAGE },
+      'contained, at its end': { iova: 0x13000n, size: PAGE },
+      containing: { iova: 0xf000n, size: 0x6000n },
+      'containing, same start': { iova: 0x10000n, size: 0x5000n },
+      'containing, same end': { iova: 0xf000n, size: 0x5000n },
+      'straddling its low end': { iova: 0xf000n, size: 2n * PAGE },
+      'straddling its high end': { iova: 0x13000n, size: 2n * PAGE },
+    },
+    (s, row) => {
+      const c = readyContainer(s);
+      c.map(A).succeeds();
+      c.map(row).refused('EEXIST');
+      c.unmap(A).succeeds();
+    },
+  );
+  each(
+    {
+      'not by the neighbour below': { iova: 0xf000n, size: PAGE },
+      'not by the neighbour above': { iova: 0x14000n, size: PAGE },
+    },
+    (s, row) => {
+      const c = readyContainer(s);
+      c.map(A).succeeds();
+      c.map(row).succeeds();
+    },
+  );
+});
+
+clause('map/outside-iova-ranges', () => {
+  const MSI = { start: 0xfee00000n, end: 0xfeefffffn };
+  const TOP = 0x8000000000n;
+  each(
+    {
+      'the last page below the reserved range': { iova: MSI.start - PAGE, size: PAGE },
+      'the first page above the reserved range': { iova: MSI.end + 1n, size: PAGE },
+      'the last page of the aperture': { iova: TOP - PAGE, size: PAGE },
+    },
+    (s, row) => void readyContainer(s).map(row).succeeds(),
+  );
+  each(
+    {
+      'one page into the reserved range': { iova: MSI.start - PAGE, size: 2n * PAGE },
+      'the first reserved page': { iova: MSI.start, size: PAGE },
+      'the last reserved page': { iova: MSI.end + 1n - PAGE, size: PAGE },
+      'from the reserved range into the next': { iova: MSI.end + 1n - PAGE, size: 2n * PAGE },
+      'one page beyond the aperture': { iova: TOP - PAGE, size: 2n * PAGE },
+      'the first page beyond the aperture': { iova: TOP, size: PAGE },
+      'far beyond': { iova: 0xffffffffffff0000n, size: PAGE },
+    },
+    (s, row) => void readyContainer(s).map(row).refused('EINVAL'),
+  );
+});
+
+clause('map/unreachable-memory', () => {
+  test('not mapped', (s) =>
+    void readyContainer(s)
+      .map({ ...A, vaddr: 0x1000n })
+      .refused('EFAULT'));
+  test('without access', (s) => {
+    const c = readyContainer(s);
+    c.memory.protect('none').succeeds();
+    c.map(A).refused('EFAULT');
+  });
+  test('read-only, to be written', (s) => {
+    const c = readyContainer(s);
+    c.memory.protect('r').succeeds();
+    c.map(A).refused('EFAULT');
+    c.map({ ...A, flags: READ }).succeeds();
+  });
+  each({ 'only its last page': 0x3000n, 'only its first page': 0n }, (s, at) => {
+    const c = readyContainer(s);
+    c.memory.hole(at, PAGE).succeeds();
+    c.map(A).refused('EFAULT');
+  });
+});
+
+clause('map/rolls-back', () => {
+  test('a hole at the end', (s) => {
+    const c = readyContainer(s);
+    c.memory.fill(1);
+    c.memory.hole(0x3000n, PAGE).succeeds();
+    s.main.lockedKb().returns(0);
+    c.map(A).refused('EFAULT');
+    s.main.lockedKb().returns(0);
+    c.unmap(A).succeeds();
+    c.map({ ...A, size: 0x3000n }).succeeds();
+    s.main.lockedKb().returns(12);
+  });
+});
+
+clause('map/locked-memory', () => {
+  each({ 'N - 1 pages': [3, false], 'N pages': [4, true], 'N + 1 pages': [5, true] } as const, (s, [pages, fits]) => {
+    const c = readyContainer(s);
+    c.memory.fill(1);
+    s.main.drops('ipc_lock').succeeds();
+    s.main.limits('memlock', BigInt(pages) * PAGE).succeeds();
+    if (fits) c.map(A).succeeds();
+    else c.map(A).refused('ENOMEM');
+    s.main.lockedKb().returns(fits ? 16 : 0);
+  });
+});
+
+clause('map/entry-limit', () => {
+  test('65,536 mappings', (s) => {
+    const c = readyContainer(s);
+    c.memory.fill(1, 0n, PAGE);
+    s.repeat(65_535, () => void c.map({ iova: 0n, size: PAGE, stride: { iova: PAGE } }).succeeds());
+    c.map({ iova: 0x20000000n, size: PAGE }).refused('ENOSPC');
+    c.unmap({ iova: 0n, size: PAGE }).succeeds();
+    c.map({ iova: 0x20000000n, size: PAGE }).succeeds();
+  });
+});
