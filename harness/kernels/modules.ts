@@ -21,7 +21,7 @@ export const modulesToLoad = async (folder: string, wanted: readonly string[]): 
   for (const name of await readdir(join(folder, 'kernel'), { recursive: true })) {
     if (/\.ko(\.\w+)?$/.test(name)) files.set(moduleName(name), join(folder, 'kernel', name));
   }
-  const builtin = new Set((await readFile(join(folder, 'modules.builtin'), 'utf8')).split('\n').map(moduleName));
+  const builtin = new Set((await readBuiltin(folder)).split('\n').map(moduleName));
   const ordered = new Set<string>();
   const seen = new Set<string>();
   const add = async (name: string): Promise<void> => {
@@ -38,6 +38,13 @@ export const modulesToLoad = async (folder: string, wanted: readonly string[]): 
   for (const name of wanted) await add(moduleName(name));
   return [...ordered];
 };
+
+const readBuiltin = (folder: string): Promise<string> =>
+  readFile(join(folder, 'modules.builtin'), 'utf8').catch((cause: unknown) => {
+    throw new HostTrouble('the kernel package holds no modules.builtin: add the package that does to its manifest', {
+      cause,
+    });
+  });
 
 const dependenciesOf = async (file: string): Promise<readonly string[]> => {
   const result = await execa(await needProgram('modinfo'), ['-F', 'depends', file], { reject: false, timeout: 30_000 });
