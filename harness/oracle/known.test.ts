@@ -7,6 +7,7 @@ const ENTRY = `differences:
   - id: misaligned
     clause: info/capability-alignment
     cases: '^info/'
+    shownBy: '^info/capability-alignment'
     kernel: '^6\\.1\\.'
     observed: 'byte 48'
     reason: The capability before it is 12 bytes long and is not padded.

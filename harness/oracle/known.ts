@@ -12,8 +12,10 @@ const KnownDifference = z.strictObject({
   /** Stable words, for reports and for `disappeared`. */
   id: z.string().regex(/^[a-z0-9-]+$/),
   clause: z.string().regex(/^[a-z0-9-]+\/[a-z0-9-]+$/),
-  /** The cases that show it: a regular expression on their ids. When one of them ran and none showed it, it has disappeared. */
-  cases: z.string(),
+  /** The only cases it may explain: a regular expression on their ids; absent: any. */
+  cases: z.string().optional(),
+  /** Cases that must show it: a regular expression on their ids. When one of them ran and none showed it, it has disappeared. */
+  shownBy: z.string(),
   /** Kernels by release (a regular expression on `uname -r`). */
   kernel: z.string(),
   /** What the kernel is known to do: a regular expression on the observation's one-line text. */
@@ -42,9 +44,9 @@ export const parseKnownDifferences = (text: string, path: string): readonly Know
 };
 
 const compile = (known: KnownDifference, path: string): void => {
-  for (const field of ['cases', 'kernel', 'observed'] as const) {
+  for (const field of ['cases', 'shownBy', 'kernel', 'observed'] as const) {
     try {
-      new RegExp(known[field]);
+      new RegExp(known[field] ?? '');
     } catch {
       throw new UsageTrouble(`${path}: ${known.id}: ${field} is not a regular expression: ${known[field]}`);
     }
@@ -55,7 +57,7 @@ const compile = (known: KnownDifference, path: string): void => {
 const explains = (known: KnownDifference, caseId: string, kernel: string, divergence: Divergence): boolean =>
   divergence.clauses.some((clause) => clause.id === known.clause) &&
   new RegExp(known.kernel).test(kernel) &&
-  new RegExp(known.cases).test(caseId) &&
+  new RegExp(known.cases ?? '').test(caseId) &&
   new RegExp(known.observed).test(divergence.observed);
 
 /** The entries that together explain a verdict; empty when a part of it is not known (then all of it is new). */
@@ -81,5 +83,5 @@ export const disappeared = (
 ): readonly string[] =>
   differences
     .filter((known) => new RegExp(known.kernel).test(kernel) && !shown.has(known.id))
-    .filter((known) => judged.some((caseId) => new RegExp(known.cases).test(caseId)))
+    .filter((known) => judged.some((caseId) => new RegExp(known.shownBy).test(caseId)))
     .map((known) => known.id);
