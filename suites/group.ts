@@ -1,0 +1,186 @@
+import {
+  clause,
+  each,
+  inline,
+  NULL,
+  openContainer,
+  openGroup,
+  readyContainer,
+  TWO_GROUPS,
+  test,
+  u32,
+  value,
+} from '../harness/cases/index.ts';
+import * as uapi from '../harness/uapi/vfio.ts';
+
+const VIABLE = 1;
+const CONTAINER_SET = 2;
+const FLAGS_AT = 4;
+
+clause('group/open', () => {
+  test('is in no container', (s) => void openGroup(s.main).status().shows(FLAGS_AT, u32(VIABLE)));
+});
+
+clause('group/busy', () => {
+  test('to the same process', (s) => {
+    openGroup(s.main);
+    s.main.does({ op: 'open', fd: 'again', path: '$group0' }).refused('EBUSY');
+  });
+  test('to a child', (s) => {
+    openGroup(s.main);
+    s.main.forks().does({ op: 'open', fd: 'again', path: '$group0' }).refused('EBUSY');
+  });
+  test('until it is closed', (s) => {
+    openGroup(s.main).close().succeeds();
+    openGroup(s.main).status().succeeds();
+  });
+  test('until the last of two descriptors is closed', (s) => {
+    const group = openGroup(s.main);
+    s.main.does({ op: 'dup', fd: 'copy', from: group.fd }).succeeds();
+    group.close().succeeds();
+    s.main.does({ op: 'open', fd: 'again', path: '$group0' }).refused('EBUSY');
+    s.main.does({ op: 'close', fd: 'copy' }).succeeds();
+    s.main.does({ op: 'open', fd: 'again', path: '$group0' }).succeeds();
+  });
+});
+
+clause('group/get-status', () => {
+  test('always available', (s) => void openGroup(s.main).status().returns(0));
+});
+
+clause('group/status-argsz', () => {
+  each({ '0': 0, '4': 4, '7': 7 }, (s, argsz) => void openGroup(s.main).status(argsz).refused('EINVAL'));
+  each({ '8': 8, '9': 9, '4096': 4096 }, (s, argsz) => void openGroup(s.main).status(argsz).succeeds());
+});
+
+clause('group/status-flags', () => {
+  test('in a container and out of it', (s) => {
+    const group = openGroup(s.main);
+    const container = openContainer(s.main);
+    group.setContainer(container).succeeds();
+    group.status().shows(FLAGS_AT, u32(VIABLE | CONTAINER_SET));
+    group.unsetContainer().succeeds();
+    group.status().shows(FLAGS_AT, u32(VIABLE));
+  });
+});
+
+clause('group/unreadable-status', () => {
+  test('null', (s) => void openGroup(s.main).ioctl(uapi.VFIO_GROUP_GET_STATUS, NULL).refused('EFAULT'));
+});
+
+clause('group/set-container', () => {
+  test('two groups in one container', (s) => {
+    s.needs(TWO_GROUPS);
+    const c = readyContainer(s, { groups: ['group0', 'group1'] });
+    c.map({ iova: 0x10000n, size: 0x1000n }).succeeds();
+  });
+  test('a second group after SET_IOMMU', (s) => {
+    s.needs(TWO_GROUPS);
+    const c = readyContainer(s);
+    c.map({ iova: 0x10000n, size: 0x1000n }).succeeds();
+    openGroup(s.main, 'group1').setContainer(c).succeeds();
+    c.unmap({ iova: 0x10000n, size: 0x1000n }).succeeds();
+  });
+});
+
+clause('group/set-container-twice', () => {
+  each({ 'the same container': true, 'another container': false }, (s, same) => {
+    const [one, two] = [openContainer(s.main), openContainer(s.main)];
+    const group = openGroup(s.main);
+    group.setContainer(one).succeeds();
+    group.setContainer(same ? one : two).refused('EINVAL');
+  });
+});
+
+clause('group/set-container-bad-descriptor', () => {
+  each({ 'minus one': 0xffffffff, 'not open': 999 }, (s, fd) => {
+    openGroup(s.main)
+      .ioctl(uapi.VFIO_GROUP_SET_CONTAINER, inline(u32(fd)))
+      .refused('EBADF', 'EINVAL');
+  });
+});
+
+clause('group/set-container-other-file', () => {
+  test('a memfd', (s) => {
+    const fd = s.main.memfd(0x1000);
+    openGroup(s.main).setContainer({ fd }).refused('EINVAL');
+  });
+});
+
+clause('group/unreadable-container', () => {
+  test('null', (s) => void openGroup(s.main).ioctl(uapi.VFIO_GROUP_SET_CONTAINER, NULL).refused('EFAULT'));
+});
+
+clause('group/unset-container', () => {
+  test('and into another', (s) => {
+    const [one, two] = [openContainer(s.main), openContainer(s.main)];
+    const group = openGroup(s.main);
+    group.setContainer(one).succeeds();
+    group.unsetContainer().returns(0);
+    group.setContainer(two).succeeds();
+  });
+});
+
+clause('group/unset-container-without', () => {
+  test('never set', (s) => void openGroup(s.main).unsetContainer().refused('EINVAL'));
+});
+
+clause('group/unset-container-with-device', () => {
+  test('until the device is closed', (s) => {
+    const c = readyContainer(s);
+    const [group] = c.groups;
+    const device = group?.device();
+    device?.opened.succeeds();
+    group?.unsetContainer().refused('EBUSY');
+    device?.close().succeeds();
+    group?.unsetContainer().succeeds();
+  });
+});
+
+clause('group/get-device', () => {
+  test('by its name', (s) => void readyContainer(s).groups[0]?.device().opened.succeeds());
+});
+
+clause('group/unknown-device', () => {
+  each({ 'no such device': '0000:ff:1f.7', 'the empty name': '', nonsense: 'device' }, (s, name) => {
+    const bytes = new TextEncoder().encode(`${name}\0`);
+    readyContainer(s).groups[0]?.ioctl(uapi.VFIO_GROUP_GET_DEVICE_FD, inline(bytes)).refused('ENODEV');
+  });
+});
+
+clause('group/unreadable-device-name', () => {
+  test('null', (s) => void readyContainer(s).groups[0]?.ioctl(uapi.VFIO_GROUP_GET_DEVICE_FD, NULL).refused('EFAULT'));
+});
+
+clause('group/device-without-iommu', () => {
+  test('no container', (s) => void openGroup(s.main).device().opened.refused('EINVAL'));
+  test('a container without IOMMU', (s) => {
+    const group = openGroup(s.main);
+    group.setContainer(openContainer(s.main)).succeeds();
+    group.device().opened.refused('EINVAL');
+  });
+});
+
+clause('group/unknown-request', () => {
+  each(
+    {
+      "a container's": uapi.VFIO_GET_API_VERSION,
+      "a device's": uapi.VFIO_DEVICE_GET_INFO,
+      'one behind the last': 0x3b7fn,
+    },
+    (s, request) => {
+      openGroup(s.main).ioctl(request, value(0)).refused('ENOTTY');
+    },
+  );
+});
+
+clause('group/close', () => {
+  test('takes it out of its container', (s) => {
+    const c = readyContainer(s);
+    c.memory.fill(1);
+    c.map({ iova: 0x10000n, size: 0x1000n }).succeeds();
+    c.groups[0]?.close().succeeds();
+    s.main.lockedKb().returns(0);
+    openGroup(s.main).status().shows(FLAGS_AT, u32(VIABLE));
+  });
+});
