@@ -83,10 +83,9 @@ const patched = (
   iteration: number,
   resolver: Resolver,
 ): Uint8Array => {
-  const { buffer, byteOffset, length } = initial ?? new Uint8Array(0);
-  // A plain array, because slices of a Buffer are no copies.
-  const bytes = new Uint8Array(buffer, byteOffset, length);
-  const view = new DataView(buffer, byteOffset, length);
+  // A copy of our own, for the patches; and a plain array, because slices of a Buffer are no copies.
+  const bytes = new Uint8Array(initial ?? []);
+  const view = new DataView(bytes.buffer);
   for (const patch of patches) {
     if (patch.kind !== 'pointer') continue;
     const strides = patches.filter((one) => one.kind === 'stride' && one.at === patch.at);
