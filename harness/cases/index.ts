@@ -1,5 +1,5 @@
 /** The words that suites are written in. */
 
-export { type Actor, type Memory, PAGE, type Said, type Scenario } from './scenario.ts';
+export type { Actor, Memory, Said, Scenario } from './scenario.ts';
 export { clause, each, test } from './suite.ts';
 export * from './vfio.ts';

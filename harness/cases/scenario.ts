@@ -88,8 +88,6 @@ export interface Scenario {
   build(): Pick<Case, 'steps' | 'expectations' | 'needs'>;
 }
 
-export const PAGE = 0x1000n;
-
 /** A new, empty scenario. Pure: nothing runs before the case does. */
 export const scenario = (): Scenario => {
   const steps: Step[] = [];

@@ -41,23 +41,23 @@ const READ_NEEDS_READ = rule<(mapping: Mapping, platform: Platform) => boolean>(
 type Place = Pick<Translated, 'pages' | 'page'>;
 
 /** The page of a mapping that is so many pages behind its start. */
-const PINNED_PAGES = rule<
-  (mapping: Mapping, page: number) => { readonly run: Run; readonly page: number } | undefined
->({
-  id: 'device/keeps-pages',
-  level: 'must',
-  says: 'Devices reach the pages that stood at vaddr when the mapping was made, whatever becomes of vaddr and of the process: unmapped there, given a new vaddr, or its process gone.',
-  source:
-    'vfio_pin_pages_remote(), drivers/vfio/vfio_iommu_type1.c; include/uapi/linux/vfio.h: DMA to already-mapped pages continues',
-  rule: ({ runs }, page) => {
-    let left = page;
-    for (const run of runs) {
-      if (left < run.count) return { run, page: run.first + left };
-      left -= run.count;
-    }
-    return undefined;
+const PINNED_PAGES = rule<(mapping: Mapping, page: number) => { readonly run: Run; readonly page: number } | undefined>(
+  {
+    id: 'device/keeps-pages',
+    level: 'must',
+    says: 'Devices reach the pages that stood at vaddr when the mapping was made, whatever becomes of vaddr and of the process: unmapped there, given a new vaddr, or its process gone.',
+    source:
+      'vfio_pin_pages_remote(), drivers/vfio/vfio_iommu_type1.c; include/uapi/linux/vfio.h: DMA to already-mapped pages continues',
+    rule: ({ runs }, page) => {
+      let left = page;
+      for (const run of runs) {
+        if (left < run.count) return { run, page: run.first + left };
+        left -= run.count;
+      }
+      return undefined;
+    },
   },
-});
+);
 
 /** Where a device finds the content of a page that was pinned; `page` is its index among the run's pages. */
 const SEES_WRITES = rule<(run: Run, page: number) => Place>({
