@@ -18,6 +18,7 @@ const INSTALLED = /^([0-9a-f]{64}) [ *](\/tmp\/vfio-conform\.[A-Za-z0-9]{6,20}\/
 
 /** The folder goes with the helper: the shell stays to see to that, also when the connection is cut. */
 const start = (path: string): string => `exec sh -c '"$0"; rm -rf -- "\${0%/*}"' ${path}`;
+const remove = (path: string): string => `exec sh -c 'rm -rf -- "\${0%/*}"' ${path}`;
 
 /**
  * Uploads the helper, checks there that it arrived as it is, starts it and waits for its greeting. `name` is the machine's
@@ -52,6 +53,7 @@ const install = async (connection: SshConnection, name: string, helper: HelperBi
     throw new HostTrouble(`cannot put the helper into /tmp of ${name}: ${reason}`);
   }
   if (sha256 === helper.sha256) return path;
+  await connection.run(remove(path));
   throw new HostTrouble(`the helper on ${name} has SHA-256 ${sha256}, expected ${helper.sha256}: build it again`);
 };
 

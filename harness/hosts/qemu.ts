@@ -149,6 +149,8 @@ const launch = async (options: GuestOptions, sshPort: number): Promise<Machine> 
   });
   const console = createConsole();
   child.stdout.on('data', (chunk: Uint8Array) => console.push(chunk));
+  // When the kernel speaks, QEMU has read the image; the sooner it is gone the better.
+  child.stdout.once('data', () => void rm(folder, { recursive: true, force: true }));
   let words = '';
   child.stderr.on('data', (chunk: Uint8Array) => {
     words = (words + Buffer.from(chunk).toString('latin1')).slice(-4000);

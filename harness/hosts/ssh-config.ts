@@ -33,7 +33,7 @@ export const readSshSettings = async (name: string, configFile?: string): Promis
   });
   if (result.exitCode !== 0) {
     throw new HostTrouble(
-      `ssh does not take its configuration for ${name}: ${(result.stderr || 'ssh -G failed').split('\n')[0]}`,
+      `ssh does not take its configuration for ${name}: ${(result.stderr || 'ssh -G failed').split(/\r?\n/)[0]}`,
     );
   }
   return parseSettings(result.stdout, process.env['SSH_AUTH_SOCK']);

@@ -105,11 +105,7 @@ export const connectSsh = async (target: SshTarget, times: SshTimes = SSH_TIMES)
     });
     client.on('error', (cause) => fail(new HostTrouble(objection ?? reasonOf(target, cause), { cause })));
     client.on('close', () => {
-      fail(
-        new HostTrouble(
-          objection ?? `${target.name} closed the connection before it let us in: is that an SSH server?`,
-        ),
-      );
+      fail(new HostTrouble(objection ?? hungUp(target)));
     });
     client.connect(
       configOf(target, times, (key) => {
@@ -237,6 +233,9 @@ const NETWORK_REASONS: Readonly<Record<string, string>> = {
   ETIMEDOUT: 'no answer: is it up, does a firewall drop the packets?',
 };
 
+const hungUp = ({ name }: SshTarget): string =>
+  `${name} closed the connection before it let us in: is that an SSH server?`;
+
 /** One line that says what went wrong and what to do. */
 const reasonOf = (target: SshTarget, error: Error): string => {
   const level = 'level' in error ? error.level : undefined;
@@ -249,6 +248,7 @@ const reasonOf = (target: SshTarget, error: Error): string => {
       : `${target.name} refuses our SSH key as ${target.user}: add it to ${target.user}'s authorized_keys on ${target.host}`;
   }
   if (level === 'client-timeout') return `${target.name} (${where}) does not answer any more`;
+  if (error.message === 'Connection lost before handshake') return hungUp(target);
   if (code in NETWORK_REASONS) return `cannot reach ${target.name} (${where}): ${NETWORK_REASONS[code]}`;
   return `the SSH connection to ${target.name} (${where}) failed: ${oneLine(error.message)}`;
 };

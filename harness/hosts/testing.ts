@@ -50,13 +50,13 @@ export const troubleOf = async (work: Promise<unknown>): Promise<string> => {
   return message;
 };
 
-/** Processes whose parent is `parent` and whose program has this name, by their ids. */
-export const childrenOf = (parent: number, program: string): readonly number[] =>
+/** Processes that a process has started and that have not ended; of all programs, or of one. */
+export const childrenOf = (parent: number, program?: string): readonly number[] =>
   readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .filter((pid) => {
-      const [, name, ppid] = /^\d+ \((.*)\) \S (\d+)/.exec(statOf(pid)) ?? [];
-      return Number(ppid) === parent && name === program.slice(0, 15);
+      const [, name, ppid] = /^\d+ \((.*)\) [^ZX] (\d+)/.exec(statOf(pid)) ?? [];
+      return Number(ppid) === parent && (program === undefined || name === program.slice(0, 15));
     })
     .map(Number);
 

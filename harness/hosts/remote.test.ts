@@ -1,0 +1,251 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { release, tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { execa } from 'execa';
+import { type BuiltHelper, buildHelper } from '../helper/build.ts';
+import { cacheFolder } from '../kernels/cache.ts';
+import { needProgram } from '../kernels/requirements.ts';
+import type { Run } from '../program/step.ts';
+import { parseProgram } from '../program/text.ts';
+import type { Host } from './host.ts';
+import { localFiles } from './local.ts';
+import { freePort } from './port.ts';
+import { openRemoteHost, type RemoteOptions } from './remote.ts';
+import { openRemoteFiles } from './remote-files.ts';
+import { connectByName } from './ssh-target.ts';
+import { childrenOf, isRunning, parentOf, troubleOf, until } from './testing.ts';
+
+const DEADLINES = { stepMs: 2000, programMs: 20_000 };
+const VERSION = parseProgram('main cat /proc/version\n');
+/** Waits for what never comes, so that there is time to cut it off. */
+const WAIT = parseProgram(
+  'main open version /proc/version flags=r\nmain mem ram 0x1000\nmain await ram 0 4 0xff 1 15000\n',
+);
+
+/** This machine stands for a lab machine: a real sshd of the test's own, on a port of its own, for the user of the test. */
+describe('hosts/remote', () => {
+  let folder = '';
+  let config = '';
+  let helper: BuiltHelper;
+  let sshd: ChildProcess;
+  let port = 0;
+  const opened: Host[] = [];
+
+  const at = (name: string): string => join(folder, name);
+  const makeKey = (name: string) => execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', at(name)]);
+  const publicKey = async (name: string): Promise<string> => (await execa('cat', [at(`${name}.pub`)])).stdout;
+
+  const startSshd = async (): Promise<void> => {
+    const settings = `Port ${port}
+ListenAddress 127.0.0.1
+HostKey ${at('host_key')}
+AuthorizedKeysFile ${at('authorized_keys')}
+PermitRootLogin yes
+StrictModes no
+UsePAM no
+PidFile none
+`;
+    await writeFile(at('sshd_config'), settings);
+    if (userInfo().uid === 0) await mkdir('/run/sshd', { recursive: true });
+    sshd = spawn(await needProgram('sshd'), ['-D', '-e', '-f', at('sshd_config')], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    await new Promise<void>((listening, failed) => {
+      let said = '';
+      sshd.stderr?.on('data', (chunk: Buffer) => {
+        said += chunk.toString();
+        if (said.includes('Server listening')) listening();
+      });
+      sshd.once('close', () => failed(new Error(`sshd ended: ${said}`)));
+    });
+  };
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'vfio-conform-test-'));
+    helper = await buildHelper(cacheFolder());
+    await Promise.all(['host_key', 'other_host_key', 'client_key', 'stranger_key'].map(makeKey));
+    await writeFile(at('authorized_keys'), `${await publicKey('client_key')}\n`);
+    port = await freePort();
+    await writeFile(at('known_hosts'), `[127.0.0.1]:${port} ${await publicKey('host_key')}\n`);
+    await writeFile(at('changed_hosts'), `[127.0.0.1]:${port} ${await publicKey('other_host_key')}\n`);
+    await writeFile(at('no_hosts'), '');
+    config = at('config');
+    await writeFile(
+      config,
+      `Host changed
+  UserKnownHostsFile ${at('changed_hosts')}
+Host unknown
+  UserKnownHostsFile ${at('no_hosts')}
+Host stranger
+  IdentityFile ${at('stranger_key')}
+Host jumped
+  ProxyJump lab1
+Host closed
+  Port 1
+Host !stranger *
+  IdentityFile ${at('client_key')}
+Host *
+  HostName 127.0.0.1
+  Port ${port}
+  User ${userInfo().username}
+  UserKnownHostsFile ${at('known_hosts')}
+  GlobalKnownHostsFile none
+  IdentitiesOnly yes
+`,
+    );
+    await startSshd();
+  });
+  after(async () => {
+    sshd.kill();
+    await rm(folder, { recursive: true });
+  });
+  afterEach(async () => {
+    for (const host of opened.splice(0)) await host.close();
+    await until(() => childrenOf(sshd.pid ?? 0).length === 0);
+    expect((await readdir('/tmp')).filter((name) => /^vfio-conform\.[A-Za-z0-9]{6}$/.test(name))).to.deep.equal([]);
+  });
+
+  const open = async (options: Partial<RemoteOptions> = {}): Promise<Host> => {
+    const host = await openRemoteHost({ name: 'lab1', helper, devices: [], sshConfig: config, ...options });
+    opened.push(host);
+    return host;
+  };
+
+  /** The one helper that runs for the sshd of this test: sshd's session starts a shell, and that the helper. */
+  const helperPid = (): number => {
+    const [session = 0] = childrenOf(sshd.pid ?? 0);
+    const [shell = 0] = childrenOf(session);
+    const [helperId] = childrenOf(shell);
+    return helperId ?? expect.fail('no helper runs');
+  };
+
+  /** Starts a program that waits, and gives control once it does. */
+  const startWaiting = async (host: Host): Promise<{ readonly run: Promise<Run>; readonly pid: number }> => {
+    const pid = helperPid();
+    const run = host.run(WAIT, DEADLINES);
+    await until(() => childrenOf(pid).length > 0);
+    return { run, pid };
+  };
+
+  const lostReason = ({ ending }: Run): string =>
+    ending.kind === 'lost' ? ending.reason : `not lost but ${ending.kind}`;
+
+  it('says what it is, and runs programs', async () => {
+    const host = await open();
+    expect(host.facts).to.include({ name: 'ssh:lab1', kernelRelease: release() });
+    expect(host.facts.platform.groups).to.deep.equal([]);
+    const run = await host.run(VERSION, DEADLINES);
+    expect(run.ending).to.deep.equal({ kind: 'done' });
+  });
+
+  it('reads the files of the machine as they are', async () => {
+    const connection = await connectByName('lab1', config);
+    const files = await openRemoteFiles(connection, 'lab1');
+    await writeFile(at('odd file'), '  two blanks \\n\n\nno end');
+    try {
+      expect(await files.read(at('odd file'))).to.equal('  two blanks \\n\n\nno end\n');
+      expect(await files.read(at('no_hosts'))).to.equal('');
+      for (const path of ['/proc/cmdline', '/sys/kernel/mm/transparent_hugepage/enabled', '/nothing', folder]) {
+        expect(await files.read(path), path).to.equal(await localFiles.read(path));
+      }
+      expect(await files.list(folder)).to.have.members(await readdir(folder));
+      expect(await files.list('/nothing')).to.equal(undefined);
+      expect(await files.link('/proc/self/exe')).to.match(/^\//);
+      expect(await files.link('/proc/cmdline')).to.equal(undefined);
+      expect(await files.read('/proc/version\nread /etc/passwd')).to.equal(undefined);
+    } finally {
+      files.close();
+      connection.close();
+    }
+  });
+
+  it('goes through another machine', async () => {
+    const host = await open({ name: 'jumped' });
+    expect((await host.run(VERSION, DEADLINES)).ending).to.deep.equal({ kind: 'done' });
+  });
+
+  it('tells that the helper was killed in mid-program, and starts another', async () => {
+    const host = await open();
+    const { run, pid } = await startWaiting(host);
+    process.kill(pid, 'SIGKILL');
+    expect(lostReason(await run)).to.match(/; the machine itself still answers$/);
+    expect(await troubleOf(host.run(VERSION, DEADLINES))).to.contain('the session with the helper is over');
+    await host.recover();
+    expect(helperPid()).not.to.equal(pid);
+    expect((await host.run(VERSION, DEADLINES)).ending).to.deep.equal({ kind: 'done' });
+  });
+
+  it('tells that the connection was cut in mid-program, and leaves no helper behind', async () => {
+    const host = await open();
+    const { run, pid } = await startWaiting(host);
+    process.kill(parentOf(parentOf(pid)), 'SIGKILL');
+    expect(lostReason(await run)).to.match(/; the machine itself still answers$/);
+    expect((await run).observations.length).to.be.lessThan(3);
+    await until(() => !isRunning(pid));
+    await host.recover();
+    expect((await host.run(VERSION, DEADLINES)).ending).to.deep.equal({ kind: 'done' });
+  });
+
+  it('is closed once and for all, also in mid-program', async () => {
+    const host = await open();
+    const { run, pid } = await startWaiting(host);
+    await host.close();
+    await host.close();
+    expect((await run).ending).to.have.property('kind', 'lost');
+    expect(await troubleOf(host.run(VERSION, DEADLINES))).to.equal('the host ssh:lab1 was closed');
+    expect(await troubleOf(host.recover())).to.equal('the host ssh:lab1 was closed');
+    await until(() => !isRunning(pid));
+  });
+
+  it('tells that the machine cannot be reached any more', async () => {
+    const host = await open();
+    const { run, pid } = await startWaiting(host);
+    const session = parentOf(parentOf(pid));
+    sshd.kill('SIGKILL');
+    await new Promise((ended) => sshd.once('exit', ended));
+    process.kill(session, 'SIGKILL');
+    expect(lostReason(await run)).to.match(/; cannot reach ssh:lab1 .* nothing listens there/);
+    expect(await troubleOf(host.recover())).to.match(/^cannot reach ssh:lab1 /);
+    await startSshd();
+    await host.recover();
+  });
+
+  const refusals: readonly [what: string, options: Partial<RemoteOptions>, message: RegExp][] = [
+    [
+      'its host key has changed',
+      { name: 'changed' },
+      /^the host key of ssh:changed has changed: .*ssh-keygen -R '\[127.0.0.1\]:\d+'/,
+    ],
+    ['its host key is not known', { name: 'unknown' }, /^the host key of ssh:unknown is not known \(SHA256:/],
+    ['it refuses our key', { name: 'stranger' }, /^ssh:stranger refuses our SSH key as /],
+    ['nothing listens', { name: 'closed' }, /^cannot reach ssh:closed \(127.0.0.1 port 1\): nothing listens there/],
+    [
+      'it runs another kernel',
+      { kernelRelease: '2.6.32' },
+      /^ssh:lab1 runs Linux \S+, expected 2.6.32: boot that kernel there$/,
+    ],
+    [
+      'the helper is not the one that was built',
+      { helper: { path: '/bin/true', sha256: '00' } },
+      /^the helper on ssh:lab1 has SHA-256 [0-9a-f]{64}, expected 00/,
+    ],
+    ['a device is not there', { devices: ['ffff:ff:1f.7'] }, /^there is no PCI device ffff:ff:1f.7/],
+  ];
+  for (const [what, options, message] of refusals) {
+    it(`refuses a machine and says why when ${what}`, async () => {
+      expect(await troubleOf(open(options))).to.match(message);
+    });
+  }
+
+  it('says what a helper said that does not start', async () => {
+    const path = at('broken-helper');
+    await writeFile(path, '#!/bin/sh\necho cannot map memory >&2\n');
+    await chmod(path, 0o755);
+    const { stdout } = await execa('sha256sum', [path]);
+    expect(await troubleOf(open({ helper: { path, sha256: stdout.slice(0, 64) } }))).to.match(
+      /^the helper did not answer: .* \(on ssh:lab1: cannot map memory\)$/,
+    );
+  });
+});
