@@ -17,13 +17,14 @@ if (major < 20 || (major === 20 && minor < 19)) {
 const modified = (path) => (existsSync(`${root}${path}`) ? statSync(`${root}${path}`).mtimeMs : 0);
 if (modified('node_modules/.package-lock.json') < modified('package-lock.json')) {
   if (!mayInstall) {
-    console.error('vfio-conform: the npm packages of package-lock.json are not installed; run: npm ci');
+    console.error('vfio-conform: the npm packages of package-lock.json are not installed; run: npm install --no-save');
     process.exit(75);
   }
-  console.log('Installing the npm packages of package-lock.json: npm ci');
-  const npm = spawnSync('npm', ['ci', '--no-fund', '--no-audit'], { cwd: root, stdio: 'inherit' });
+  console.log('Installing the npm packages of package-lock.json: npm install --no-save');
+  // Not npm ci: it refuses the lock file where a registry lacks packages of other platforms, which are optional.
+  const npm = spawnSync('npm', ['install', '--no-save', '--no-fund', '--no-audit'], { cwd: root, stdio: 'inherit' });
   if (npm.status !== 0) {
-    console.error('vfio-conform: npm ci failed (its message stands above)');
+    console.error('vfio-conform: npm install failed (its message stands above)');
     process.exit(75);
   }
 }
