@@ -20,7 +20,10 @@ export const vmInputs = async (): Promise<{
   return { kernel: await fetchKernel(await readManifest('6.1'), { cache }), helper: await buildHelper(cache), cache };
 };
 
-/** A guest that nothing connects to: its keys are thrown away. */
+/**
+ * A guest that nothing connects to: its keys are thrown away. Used by a script that a test writes.
+ * @public
+ */
 export const bareGuest = async (kernel: Kernel): Promise<GuestOptions> => ({
   kernel,
   initramfs: await buildInitramfs(kernel, {
