@@ -9,7 +9,7 @@ import type { Host, HostFacts } from './host.ts';
 import { type HelperBinary, startHelper } from './install.ts';
 import { readPlatform } from './platform.ts';
 import { howItEnded } from './post-mortem.ts';
-import { type Accelerator, EDU_ADDRESSES, type Guest, type GuestOptions, startGuest } from './qemu.ts';
+import { type Accelerator, EDU_ADDRESSES, type Guest, type GuestOptions, qemuVersion, startGuest } from './qemu.ts';
 import { openRemoteFiles } from './remote-files.ts';
 import type { HelperSession, SessionOptions } from './session.ts';
 import { type CommandResult, connectSsh, type SshConnection, type SshTarget } from './ssh.ts';
@@ -162,7 +162,7 @@ const readFacts = async (options: Settled, accelerator: Accelerator, running: Ru
   return {
     name: options.name,
     kernelRelease,
-    description: `QEMU ${accelerator}, intel-iommu ${options.addressBits} bits, ${options.memoryMiB} MiB`,
+    description: `QEMU ${await qemuVersion()} ${accelerator}, intel-iommu ${options.addressBits} bits, ${options.memoryMiB} MiB`,
     platform,
   };
 };
