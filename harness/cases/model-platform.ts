@@ -13,13 +13,28 @@ export const MODEL_PLATFORM: Platform = {
     enforcesCacheCoherency: false,
     isolatesMsi: true,
   },
-  groups: [0, 1].map((index) => ({
-    name: `group${index}`,
-    path: `/dev/vfio/${index}`,
-    devices: [
-      { name: `device${index}`, address: `0000:00:0${index + 4}.0`, kind: 'edu', dmaMask: 0xffff_ffff_ffff_ffffn },
-    ],
-    reserved: [{ start: 0xfee00000n, end: 0xfeefffffn }],
-  })),
+  groups: [
+    ...[0, 1].map((index) => ({
+      name: `group${index}`,
+      path: `/dev/vfio/${index}`,
+      devices: [
+        {
+          name: `device${index}`,
+          address: `0000:00:0${index + 4}.0`,
+          kind: 'edu' as const,
+          dmaMask: 0xffff_ffff_ffff_ffffn,
+        },
+      ],
+      reserved: [{ start: 0xfee00000n, end: 0xfeefffffn }],
+    })),
+    ...[0, 1].map((index) => ({
+      name: `emulated${index}`,
+      path: `/dev/vfio/${index + 2}`,
+      devices: [{ name: `emulated${index}-device`, address: `vfio-emulated.${index}`, kind: 'emulated' as const }],
+      reserved: [],
+      emulated: true as const,
+    })),
+  ],
   dmaEntryLimit: 65535,
+  testModules: ['vfio_emulated', 'iova_bitmap_test', 'mediator_test'],
 };

@@ -18,8 +18,7 @@ export type MakeModel = (platform: Platform, lets: Program['lets']) => Machine;
 
 /** What a run of the suites is about. Without hosts only the cases' expectations are held against the model. */
 export interface SessionOptions {
-  readonly revision: string;
-  /** Whether a clause is in force in the revision; a case of one that is not is skipped with that reason. */
+  /** Whether a clause is in force in the revision; cases of one that is not do not belong to the run. */
   readonly inForce: (clause: string) => boolean;
   readonly makeModel: MakeModel;
   /** The platform that the model assumes when there is no host. */
@@ -32,6 +31,8 @@ export interface SessionOptions {
 
 /** Runs cases three ways (expectation, model, host) and makes their records; cases run in the order they were added. */
 export interface Session {
+  /** Whether cases of a clause belong to the run. */
+  inForce(clause: string): boolean;
   /** Adds a case; all cases are added before the first one runs. */
   add(one: Case): void;
   run(one: Case): Promise<CaseRecord>;
@@ -54,11 +55,9 @@ export const createSession = (options: SessionOptions): Session => {
   const shown = new Set<string>();
   let onHosts: ((one: Case) => Promise<CaseRecord>) | undefined;
 
-  /** Why a case cannot run here, or does not make sense in this revision. */
-  const unsupported = (one: Case, platform: Platform): string | undefined => {
-    if (!options.inForce(one.clause)) return `${one.clause} is not in force in ${options.revision}`;
-    return one.needs.find((need) => !need.met(platform))?.reason;
-  };
+  /** Why a case cannot run here. */
+  const unsupported = (one: Case, platform: Platform): string | undefined =>
+    one.needs.find((need) => !need.met(platform))?.reason;
 
   const startOn = (hosts: readonly [Host, ...Host[]]): ((one: Case) => Promise<CaseRecord>) => {
     const runnable = cases.filter((one) => unsupported(one, hosts[0].facts.platform) === undefined);
@@ -69,6 +68,7 @@ export const createSession = (options: SessionOptions): Session => {
   };
 
   return {
+    inForce: options.inForce,
     add: (one) => void cases.push(one),
     run: async (one) => {
       const [firstHost, ...others] = options.hosts();

@@ -33,7 +33,7 @@ export const test = (title: string, write: (s: Scenario) => void): void => {
   if (loading === undefined) throw new Error('suites are loaded by vfio-conform run, not by mocha alone');
   const { session, selected } = loading;
   const id = `${currentClause}: ${title}`;
-  if (!selected(id)) return;
+  if (!selected(id) || !session.inForce(currentClause)) return;
   const written = scenario();
   write(written);
   const one = { id, clause: currentClause, title, ...written.build() };

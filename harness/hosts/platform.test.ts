@@ -97,6 +97,7 @@ describe('hosts/platform', () => {
         },
       ],
       dmaEntryLimit: 65535,
+      testModules: [],
     });
   });
 

@@ -48,16 +48,48 @@ export const readPlatform = async (
   return {
     pageSizeBytes,
     iommu: await readIommu(files, devices, pageSizeBytes),
-    groups: await inTurn(numbers, (number, index) =>
-      readGroup(
-        files,
-        number,
-        index,
-        devices.filter(({ group }) => group === number),
-      ),
-    ),
+    groups: [
+      ...(await inTurn(numbers, (number, index) =>
+        readGroup(
+          files,
+          number,
+          index,
+          devices.filter(({ group }) => group === number),
+        ),
+      )),
+      ...(await readEmulated(files)),
+    ],
     dmaEntryLimit: limit === undefined ? DEFAULT_DMA_ENTRY_LIMIT : wholeNumber(limit, 'dma_entry_limit'),
+    testModules: await loaded(files, TEST_MODULES),
   };
+};
+
+/** What the modules of fixtures/modules are called once they are loaded. */
+const TEST_MODULES = ['vfio_emulated', 'iova_bitmap_test', 'mediator_test'];
+
+const loaded = async (files: Files, modules: readonly string[]): Promise<readonly string[]> => {
+  const states = await inTurn(modules, (name) => files.read(`/sys/module/${name}/initstate`));
+  return modules.filter((_, index) => states[index]?.trim() === 'live');
+};
+
+/** The devices of the test module vfio-emulated, which says itself where their groups' files are. */
+const readEmulated = async (files: Files): Promise<readonly PlatformGroup[]> => {
+  const driver = '/sys/bus/platform/drivers/vfio-emulated';
+  const addresses = ((await files.list(driver)) ?? []).filter((name) => /^vfio-emulated\.[0-9]$/.test(name)).sort();
+  return inTurn(addresses, async (address, index) => {
+    const path = (await files.read(`/sys/bus/platform/devices/${address}/vfio_group`))?.trim();
+    if (path === undefined || !/^\/dev\/vfio\/[0-9]{1,9}$/.test(path)) {
+      throw new HostTrouble(`${address} has no group: load the module vfio-emulated anew`);
+    }
+    const name = `emulated${index}`;
+    return {
+      name,
+      path,
+      devices: [{ name: `${name}-device`, address, kind: 'emulated' }],
+      reserved: [],
+      emulated: true,
+    };
+  });
 };
 
 /** One after the other: a machine behind SSH is asked over one channel, and the order of the answers matters. */

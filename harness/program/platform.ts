@@ -21,10 +21,15 @@ export interface Platform {
     /** Interrupt remapping or isolated MSI; without it groups are refused with EPERM. */
     readonly isolatesMsi: boolean;
   };
-  /** IOMMU groups that are viable and may be used: `group0` is bound to `let group0`, its devices to `let device0`... */
+  /**
+   * IOMMU groups that are viable and may be used: `group0` is bound to `let group0`, its devices to `let device0`...
+   * Groups of emulated devices stand behind the others: `emulated0`, with the device `emulated0-device`.
+   */
   readonly groups: readonly PlatformGroup[];
   /** Module parameter dma_entry_limit of vfio_iommu_type1. */
   readonly dmaEntryLimit: number;
+  /** Test modules that are loaded (fixtures/modules/), as sysfs names them: `iova_bitmap_test`. Cases that need one say so. */
+  readonly testModules: readonly string[];
 }
 
 export interface PlatformGroup {
@@ -34,15 +39,20 @@ export interface PlatformGroup {
   readonly path: string;
   readonly devices: readonly PlatformDevice[];
   readonly reserved: readonly IovaRange[];
+  /** No IOMMU is behind it: its devices pin what they use. Such groups have names of their own: `emulated0`. */
+  readonly emulated?: true;
 }
 
 export interface PlatformDevice {
   /** The name that programs use: `device0`. */
   readonly name: string;
-  /** PCI address, as VFIO_GROUP_GET_DEVICE_FD takes it. */
+  /** PCI address, or what else the device is called, as VFIO_GROUP_GET_DEVICE_FD takes it. */
   readonly address: string;
-  /** `edu`: QEMU's educational device, which the model can tell to do DMA. `opaque`: nothing is assumed. */
-  readonly kind: 'edu' | 'opaque';
+  /**
+   * `edu`: QEMU's educational device, which the model can tell to do DMA. `emulated`: a device of the test module
+   * vfio-emulated (fixtures/modules/emulated). `opaque`: nothing is assumed.
+   */
+  readonly kind: 'edu' | 'emulated' | 'opaque';
   /** Address bits that the device drives in DMA, as a mask; absent: 28 bits, as QEMU makes `edu`. */
   readonly dmaMask?: bigint;
 }

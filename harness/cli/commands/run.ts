@@ -68,7 +68,6 @@ const runSuites = async (given: Given): Promise<number> => {
   let hosts: readonly Host[] = [];
   const clauses: ReadonlyMap<string, Clause> = inForce(revision);
   const session = createSession({
-    revision: revision.id,
     inForce: (clause) => clauses.has(clause),
     makeModel: (platform, lets) => createModel(revision, platform, lets),
     platform: MODEL_PLATFORM,

@@ -35,6 +35,7 @@ export const PLATFORM: Platform = {
     reserved: [{ start: 0xfee0_0000n, end: 0xfeef_ffffn }],
   })),
   dmaEntryLimit: 65_535,
+  testModules: [],
 };
 
 /** Bytes with corrections, as a program gives them. */
