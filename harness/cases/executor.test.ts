@@ -13,7 +13,7 @@ const simulatedHost = (crashOn: string, recoverable = true): { host: Host; log: 
   const log: string[] = [];
   let crashed = false;
   const host = {
-    facts: { name: 'simulated', kernelRelease: '0', description: '', platform: undefined as never },
+    facts: { name: 'simulated', kernel: '0', description: '', platform: undefined as never },
     run: async ({ lets }: Program): Promise<Run> => {
       if (crashed) throw new HostTrouble('needs recovery');
       log.push(`run ${lets['name']}`);

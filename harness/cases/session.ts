@@ -91,7 +91,7 @@ export const createSession = (options: SessionOptions): Session => {
     },
     disappeared: () => {
       const [host] = options.hosts();
-      return host === undefined ? [] : disappeared(options.known, host.facts.kernelRelease, judged, shown);
+      return host === undefined ? [] : disappeared(options.known, host.facts.kernel, judged, shown);
     },
   };
 };
@@ -108,9 +108,9 @@ const runOnHost = async (
   one: Case,
   index: number,
 ): Promise<CaseRecord> => {
-  const { platform, kernelRelease } = executor.hostOf(index).facts;
+  const { facts } = executor.hostOf(index);
   const program = executor.programOf(index);
-  const makeMachine = () => options.makeModel(platform, program.lets);
+  const makeMachine = () => options.makeModel(facts.platform, program.lets);
   const running = executor.run(index).catch(asTrouble);
   await sentAhead();
   const { disagreement, answers } = checkModel(makeMachine(), program, one.expectations);
@@ -126,7 +126,7 @@ const runOnHost = async (
         })
       : { kind: 'harness-error', reason: disagreement };
   if (verdict.kind === 'damaged' || !['done', 'unfinished'].includes(run.ending.kind)) executor.distrust(index);
-  const known = explainedBy(options.known, one.id, kernelRelease, verdict);
+  const known = explainedBy(options.known, one.id, facts.kernel, verdict);
   return recordOfCase(one, program, verdict, run, known);
 };
 

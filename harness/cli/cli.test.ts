@@ -14,7 +14,7 @@ const cli = (...args: readonly string[]) => execa('node', [BIN, ...args], { reje
 
 /** A command that cannot be taken is answered with this exit code and one line. */
 const REFUSED: Readonly<Record<string, readonly [args: readonly string[], exitCode: number, message: RegExp]>> = {
-  'an unknown command': [['rin'], EXIT.usage, /unknown command "rin"; expected one of: run, list/],
+  'an unknown command': [['rin'], EXIT.usage, /unknown command "rin"; expected one of: run, kernel, list/],
   'an unknown option': [['run', '--kernle', '6.1'], EXIT.usage, /--kernle/],
   'an option without its value': [['run', '--kernel'], EXIT.usage, /--kernel/],
   'an option given twice': [['run', '--host', 'vm', '--host', 'local'], EXIT.usage, /--host was given more than once/],

@@ -4,15 +4,15 @@ import { openLocalHost } from '../hosts/local.ts';
 import { openRemoteHost } from '../hosts/remote.ts';
 import { openVmHost } from '../hosts/vm.ts';
 import { cacheFolder } from '../kernels/cache.ts';
-import { fetchKernel } from '../kernels/fetch.ts';
-import { readManifest } from '../kernels/manifest.ts';
+import { type KernelChoice, prepareKernel } from '../kernels/choice.ts';
 import { UsageTrouble } from '../trouble.ts';
 
-/** What `--host`, `--kernel`, `--device` and `--jobs` ask for. */
+/** What `--host`, `--kernel`, `--patches`, `--device` and `--jobs` ask for. */
 export interface HostRequest {
   /** `vm`, `local`, `ssh:NAME` or `none`. */
   readonly host: string;
-  readonly kernel: string;
+  /** What the vm boots. */
+  readonly kernel: KernelChoice;
   /** PCI addresses that may be used on `local` and `ssh:` hosts. */
   readonly devices: readonly string[];
   /** How many guests run side by side. */
@@ -24,7 +24,7 @@ export interface HostRequest {
 const PCI_ADDRESS = /^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/;
 
 /** Checks what was asked before anything is started. Throws UsageTrouble. */
-export const checkHostRequest = async (request: HostRequest): Promise<void> => {
+export const checkHostRequest = (request: HostRequest): void => {
   const { host, devices } = request;
   if (!['vm', 'local', 'none'].includes(host) && !/^ssh:[^\s-][^\s]*$/.test(host)) {
     throw new UsageTrouble(`--host takes vm, local, ssh:NAME or none, not "${host}"`);
@@ -37,7 +37,6 @@ export const checkHostRequest = async (request: HostRequest): Promise<void> => {
   if (host === 'vm' || host === 'none') {
     if (devices.length > 0)
       throw new UsageTrouble('--device is for local and ssh hosts; the vm brings its own devices');
-    await readManifest(request.kernel);
   } else if (devices.length === 0) {
     throw new UsageTrouble(`--host ${host} needs --device: only devices that are named are touched`);
   }
@@ -52,12 +51,16 @@ export const openHosts = async (request: HostRequest): Promise<readonly Host[]> 
   const helper = await buildHelper(cache);
   if (host === 'local') return [await openLocalHost({ helper, devices })];
   if (host.startsWith('ssh:')) return [await openRemoteHost({ name: host.slice('ssh:'.length), helper, devices })];
-  say(`getting kernel ${request.kernel}`);
-  const kernel = await fetchKernel(await readManifest(request.kernel), { cache });
-  for (const note of kernel.notes) say(note);
-  say(`booting Linux ${kernel.release} in QEMU${jobs > 1 ? ` (${jobs} guests)` : ''}`);
+  say(`getting kernel ${request.kernel.name}`);
+  const { choice, kernel, modules, moduleParameters, notes } = await prepareKernel(request.kernel, cache);
+  for (const note of notes) say(note);
+  const patches = choice.patches === undefined ? {} : { patches: choice.name };
+  say(
+    `booting Linux ${kernel.release}${choice.patches === undefined ? '' : ` with ${choice.name}`} in QEMU${jobs > 1 ? ` (${jobs} guests)` : ''}`,
+  );
   const names = Array.from({ length: jobs }, (_, index) => (jobs === 1 ? 'vm' : `vm${index + 1}`));
-  const opened = await Promise.allSettled(names.map((name) => openVmHost({ kernel, helper, cache, name })));
+  const guest = { kernel, helper, cache, modules, moduleParameters, ...patches };
+  const opened = await Promise.allSettled(names.map((name) => openVmHost({ ...guest, name })));
   const hosts = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
   const failed = opened.find((result) => result.status === 'rejected');
   if (failed === undefined) return hosts;

@@ -5,8 +5,8 @@ import type { Program, Run } from '../program/step.ts';
 export interface HostFacts {
   /** Name in reports: `vm`, `local`, `ssh:spr1`. */
   readonly name: string;
-  /** `uname -r` of the running kernel. */
-  readonly kernelRelease: string;
+  /** The running kernel as reports and known differences call it: `uname -r`, and what was patched in it: `6.1.0-56-amd64 with nesting-cap/posted`. */
+  readonly kernel: string;
   /** How the host came up, for the report: `QEMU 7.2 tcg, intel-iommu 39 bits`. */
   readonly description: string;
   readonly platform: Platform;

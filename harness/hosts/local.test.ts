@@ -45,7 +45,7 @@ describe('hosts/local', () => {
     const helper = await fakeHelper('patient', `echo '${GREETING}'; cat >/dev/null`);
     const host = await openLocalHost({ helper, devices: [] });
     expect(host.facts.name).to.equal('local');
-    expect(host.facts.kernelRelease).to.equal('6.1.0');
+    expect(host.facts.kernel).to.equal('6.1.0');
     expect(host.facts.platform.pageSizeBytes).to.equal(4096);
     await host.close();
     await host.close();

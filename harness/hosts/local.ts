@@ -40,7 +40,7 @@ export const openLocalHost = async (options: LocalOptions): Promise<Host> => {
   });
   let closed = false;
   return {
-    facts: { name: 'local', kernelRelease, description: describe(platform), platform },
+    facts: { name: 'local', kernel: kernelRelease, description: describe(platform), platform },
     run: async (program, deadlines) => {
       if (closed) throw new HostTrouble('the local host was closed');
       return helper.session.run(program, deadlines);

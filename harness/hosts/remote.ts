@@ -67,7 +67,7 @@ export const openRemoteHost = async (options: RemoteOptions): Promise<Host> => {
   return {
     facts: {
       name,
-      kernelRelease: running.session.greeting.kernelRelease,
+      kernel: running.session.greeting.kernelRelease,
       description: `${options.name} over SSH, ${first.platform.iommu.kind} IOMMU, ${first.platform.groups.length} groups`,
       platform: first.platform,
     },

@@ -48,7 +48,7 @@ describe('hosts/vm', () => {
   it('says what it is', () => {
     const { facts } = host;
     expect(facts.name).to.equal('vm');
-    expect(facts.kernelRelease).to.equal(inputs.kernel.release);
+    expect(facts.kernel).to.equal(inputs.kernel.release);
     expect(facts.description).to.match(/^QEMU \d[\w.]* (kvm|tcg), intel-iommu 39 bits, \d+ MiB$/);
     expect(facts.platform.iommu).to.deep.include({ kind: 'intel', aperture: { start: 0n, end: (1n << 39n) - 1n } });
     expect(facts.platform.groups.map(({ path, devices }) => [path, devices.map(({ kind }) => kind)])).to.deep.equal([

@@ -31,6 +31,8 @@ export interface VmOptions {
   readonly moduleParameters?: Readonly<Record<string, readonly string[]>>;
   /** Unpacked .ko files that take the place of the kernel package's own, or are loaded after them. */
   readonly modules?: readonly string[];
+  /** What the modules were patched with, for reports. */
+  readonly patches?: string;
   /** Further words of the kernel's command line. */
   readonly commandLine?: string;
   /** How long a boot may take, in milliseconds; default 120,000. */
@@ -161,7 +163,7 @@ const readFacts = async (options: Settled, accelerator: Accelerator, running: Ru
   const platform: Platform = await readPlatform(files, EDU_ADDRESSES, pageSizeBytes).finally(() => files.close());
   return {
     name: options.name,
-    kernelRelease,
+    kernel: options.patches === undefined ? kernelRelease : `${kernelRelease} with ${options.patches}`,
     description: `QEMU ${await qemuVersion()} ${accelerator}, intel-iommu ${options.addressBits} bits, ${options.memoryMiB} MiB`,
     platform,
   };

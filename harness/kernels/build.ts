@@ -23,7 +23,6 @@ export interface BuiltModule {
 }
 
 export interface BuiltModules {
-  /** In an order in which they can be loaded. */
   readonly modules: readonly BuiltModule[];
   /** Names of the patches, in their order. */
   readonly patchesApplied: readonly string[];
@@ -55,7 +54,7 @@ const MODULES = [
 const LEFT_OUT = ['CONFIG_VFIO_MDEV', 'CONFIG_MLX5_VFIO_PCI', 'CONFIG_HISI_ACC_VFIO_PCI'];
 
 /** Goes into each hash: another value makes all that was built before obsolete. */
-const FORM = 'form 1';
+const FORM = 'form 2';
 
 /**
  * The modules that a series changes: those whose own sources it touches, or all if it touches what several share, such as
@@ -77,7 +76,12 @@ export const buildModules = async (options: BuildOptions): Promise<BuiltModules>
       ...off.map((word) => `${word}=`),
     ]);
     if (complaint !== undefined) throw blame(complaint, tree, patches, toolchain);
-    const files = wanted.map(({ file }) => join('tree', 'drivers', 'vfio', file));
+    const vfio = join('tree', 'drivers', 'vfio');
+    // A series may bring a module of its own, which those that there were may need: it goes first.
+    const own = (await readdir(join(folder, vfio), { recursive: true })).filter(
+      (name) => name.endsWith('.ko') && !MODULES.some(({ file }) => file === name),
+    );
+    const files = [...own, ...wanted.map(({ file }) => file)].map((file) => join(vfio, file));
     return finish(folder, toolchain, files, options.patches);
   });
 };
@@ -93,7 +97,11 @@ export interface TestModuleOptions extends ToolchainOptions {
 /** A module of our own for a guest, as `buildModules` gives VFIO's: there is one. Throws HostTrouble. */
 export const buildTestModule = async (options: TestModuleOptions): Promise<BuiltModules> => {
   const { against, cacheDir } = options;
-  const toolchain = await findToolchain(against === undefined ? options : { ...options, release: against.release });
+  const toolchain = await findToolchain({
+    ...options,
+    ...(against === undefined ? {} : { release: against.release }),
+    headersOnly: true,
+  });
   const names = (await readdir(options.source)).filter((name) => /^(Kbuild|.*\.[ch])$/.test(name)).sort();
   const texts = await Promise.all(names.map((name) => readFile(join(options.source, name), 'utf8')));
   const hash = hashOf(FORM, ...identityOf(toolchain), against?.hash ?? '', ...names, ...texts);
@@ -162,7 +170,8 @@ const finish = async (
     if (exitCode !== 0) throw new HostTrouble(`cannot strip ${name}: ${stderr.slice(0, 200)} (is there space left?)`);
   }
   const { sourceVersion, headersVersion } = toolchain;
-  const differ = sourceVersion === headersVersion ? [] : [`sources ${sourceVersion}, headers ${headersVersion}`];
+  const same = sourceVersion === '' || sourceVersion === headersVersion;
+  const differ = same ? [] : [`modules of ${toolchain.source} ${sourceVersion} against headers ${headersVersion}`];
   const record: z.infer<typeof recordSchema> = {
     modules: files.map(moduleName),
     patchesApplied: patches.map(({ name }) => name),

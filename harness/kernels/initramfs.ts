@@ -6,7 +6,7 @@ import { cpioArchive, type Entry } from './cpio.ts';
 import type { Kernel } from './fetch.ts';
 import { GUEST, INIT_SCRIPT } from './init-script.ts';
 import type { ClientKey, HostKey } from './keys.ts';
-import { moduleName } from './modules.ts';
+import { inLoadingOrder, moduleName } from './modules.ts';
 import { needProgram } from './requirements.ts';
 
 /** What differs between boots of one kernel. */
@@ -19,7 +19,7 @@ export interface BootSettings {
   readonly moduleParameters: Readonly<Record<string, readonly string[]>>;
   /**
    * Modules, as paths of unpacked .ko files, that take the place of the kernel package's own of the same name; those of
-   * other names are loaded after all others, in the order given.
+   * other names are loaded after all others that do not depend on them.
    */
   readonly modules: readonly string[];
 }
@@ -65,7 +65,7 @@ const baseOf = async (kernel: Kernel): Promise<readonly Entry[]> => {
 
 const layerOf = async (kernel: Kernel, settings: BootSettings): Promise<readonly Entry[]> => {
   const given = new Map(settings.modules.map((path) => [moduleName(path), path]));
-  const names = new Set([...kernel.modules.map(({ name }) => name), ...given.keys()]);
+  const names = await namesInOrder(kernel, given);
   for (const name of Object.keys(settings.moduleParameters)) {
     if (!names.has(name))
       throw new HostTrouble(`parameters were given for ${name}, which is not among the guest's modules`);
@@ -82,6 +82,13 @@ const layerOf = async (kernel: Kernel, settings: BootSettings): Promise<readonly
       [...given].map(async ([name, path]) => file(`${GUEST.modules}/${name}.ko`, await readGiven(path))),
     )),
   ];
+};
+
+/** What is loaded: the kernel package's modules and the given ones, in order. */
+const namesInOrder = async (kernel: Kernel, given: ReadonlyMap<string, string>): Promise<ReadonlySet<string>> => {
+  const own = kernel.modules.map(({ name, path }) => given.get(name) ?? path);
+  const paths = [...new Set([...own, ...given.values()])];
+  return new Set((given.size === 0 ? paths : await inLoadingOrder(paths)).map(moduleName));
 };
 
 const readGiven = (path: string): Promise<Uint8Array> =>

@@ -39,6 +39,23 @@ export const modulesToLoad = async (folder: string, wanted: readonly string[]): 
   return [...ordered];
 };
 
+/** Module files in an order in which they can be loaded: as given, but each after those of them that it depends on. */
+export const inLoadingOrder = async (paths: readonly string[]): Promise<readonly string[]> => {
+  const files = new Map(paths.map((path) => [moduleName(path), path]));
+  const ordered = new Set<string>();
+  const seen = new Set<string>();
+  const add = async (name: string): Promise<void> => {
+    const path = files.get(name);
+    if (path === undefined || seen.has(name)) return;
+    seen.add(name);
+    // What cannot be read as a module is the guest's to refuse, by its name.
+    for (const other of await dependenciesOf(path).catch(() => [])) await add(other);
+    ordered.add(path);
+  };
+  for (const name of files.keys()) await add(name);
+  return [...ordered];
+};
+
 const readBuiltin = (folder: string): Promise<string> =>
   readFile(join(folder, 'modules.builtin'), 'utf8').catch((cause: unknown) => {
     throw new HostTrouble('the kernel package holds no modules.builtin: add the package that does to its manifest', {

@@ -37,6 +37,7 @@ export interface Toolchain {
   /** The name of the source package, and of the folder in its tarball. */
   readonly source: string;
   readonly tarball: string;
+  /** Empty when they are not needed. */
   readonly sourceVersion: string;
   /** What `make -C` is given. */
   readonly headers: string;
@@ -53,11 +54,13 @@ export interface ToolchainOptions {
   readonly release?: string;
   /** Where the source and headers packages are unpacked; default: /usr/src. */
   readonly packages?: string;
+  /** The sources are not needed. */
+  readonly headersOnly?: boolean;
 }
 
 /** Throws UsageTrouble for a base that is not known, HostTrouble for a package or program that is missing. */
 export const findToolchain = async (options: ToolchainOptions): Promise<Toolchain> => {
-  const { base, packages = '/usr/src' } = options;
+  const { base, packages = '/usr/src', headersOnly = false } = options;
   const known = Object.hasOwn(BASES, base) ? BASES[base] : undefined;
   if (known === undefined) {
     throw new UsageTrouble(
@@ -65,7 +68,7 @@ export const findToolchain = async (options: ToolchainOptions): Promise<Toolchai
     );
   }
   const tarball = join(packages, `${known.source}.tar.xz`);
-  if (!(await exists(tarball))) throw missing(known.source, tarball);
+  if (!headersOnly && !(await exists(tarball))) throw missing(known.source, tarball);
   const release = options.release ?? (await newestRelease(packages, known.release));
   if (release === undefined) throw missing('linux-headers-amd64', join(packages, `linux-headers-${base}*-amd64`));
   const headers = join(packages, `linux-headers-${release}`);
@@ -78,7 +81,7 @@ export const findToolchain = async (options: ToolchainOptions): Promise<Toolchai
     release,
     source: known.source,
     tarball,
-    sourceVersion: await versionOf(known.source, tarball),
+    sourceVersion: headersOnly ? '' : await versionOf(known.source, tarball),
     headers,
     headersVersion: await versionOf(`linux-headers-${release}`, join(headers, 'Makefile')),
     include,

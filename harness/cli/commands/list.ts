@@ -1,3 +1,4 @@
+import { seriesNames } from '../../kernels/choice.ts';
 import { kernelNames, readManifest } from '../../kernels/manifest.ts';
 import { WORLD_CLAUSES } from '../../model/world/clauses.ts';
 import { WITHIN_ARGUMENT } from '../../oracle/judge.ts';
@@ -52,13 +53,17 @@ const SUBJECTS: Readonly<Record<string, (given: Given) => Promise<readonly strin
   cases: async (given) =>
     (await collectCases({ areas: given.texts('suite'), texts: given.texts('grep') })).map((one) => one.id),
   revisions: async () => REVISIONS.map(revisionLine),
-  kernels: async () =>
-    Promise.all(
-      (await kernelNames()).map(async (name) => {
+  kernels: async () => [
+    ...(await Promise.all(
+      (
+        await kernelNames()
+      ).map(async (name) => {
         const { packages } = await readManifest(name);
-        return `${name.padEnd(8)} ${packages.map(({ pin }) => `${pin.package} ${pin.version}`).join(', ')}`;
+        return `${name.padEnd(26)} ${packages.map(({ pin }) => `${pin.package} ${pin.version}`).join(', ')}`;
       }),
-    ),
+    )),
+    ...(await seriesNames()).map((name) => `${name.padEnd(26)} 6.1 with the patches of fixtures/patches/${name}`),
+  ],
   hosts: async () => [
     'vm         a kernel of `list kernels` in QEMU on this machine: intel-iommu, two edu devices',
     'local      this machine, with the devices that --device names',

@@ -1,18 +1,19 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type Mocha from 'mocha';
 import { MODEL_PLATFORM } from '../../cases/model-platform.ts';
 import { createSession, type Session } from '../../cases/session.ts';
 import type { Host } from '../../hosts/host.ts';
+import { type KernelChoice, kernelNamed, kernelWithPatches } from '../../kernels/choice.ts';
 import { createModel } from '../../model/create-model.ts';
-import { readKnownDifferences } from '../../oracle/known.ts';
+import { type KnownDifference, readKnownDifferences } from '../../oracle/known.ts';
 import { openReport, type Report } from '../../report/index.ts';
 import { revisionNamed } from '../../revisions/index.ts';
 import type { Clause } from '../../spec/clause.ts';
 import type { Revision } from '../../spec/revision.ts';
 import { inForce } from '../../spec/revision.ts';
-import { EXIT, Trouble } from '../../trouble.ts';
+import { EXIT, Trouble, UsageTrouble } from '../../trouble.ts';
 import type { Command, Given } from '../command.ts';
 import { checkHostRequest, type HostRequest, openHosts } from '../open-host.ts';
 import { duration, wholeNumber } from '../options.ts';
@@ -27,6 +28,12 @@ export const run: Command = {
   usage: '[OPTIONS]',
   options: [
     { name: 'kernel', value: 'NAME', says: 'kernel that the vm boots (default 6.1; see list kernels)' },
+    {
+      name: 'patches',
+      value: 'PATH',
+      says: 'your own series on top of --base: a folder of patches, a mailbox or one file',
+    },
+    { name: 'base', value: 'NAME', says: 'kernel that --patches are for (default 6.1)' },
     { name: 'revision', value: 'ID', says: "model it is held against (default: the kernel's own; see list revisions)" },
     { name: 'host', value: 'HOST', says: 'vm (default), local, ssh:NAME, or none (cases against the model alone)' },
     { name: 'device', value: 'ADDRESS', repeatable: true, says: 'PCI device that may be used on local and ssh hosts' },
@@ -43,6 +50,8 @@ export const run: Command = {
   ],
   examples: [
     ['vfio-conform run', 'all suites on Linux 6.1 in a VM'],
+    ['vfio-conform run --kernel nesting-cap/posted --revision nesting-cap/reviewed', 'a patch against its review'],
+    ['vfio-conform run --patches v3.mbox --base 6.1', 'your own series, built and booted'],
     ["vfio-conform run --grep 'map/overlap: identical'", 'one case'],
     ['vfio-conform run --suite map --suite unmap --report /tmp/report', 'two areas, report elsewhere'],
     ['vfio-conform run --host ssh:lab1 --device 0000:3b:00.0', 'a lab machine, with the one device that may be used'],
@@ -54,16 +63,16 @@ export const run: Command = {
 const runSuites = async (given: Given): Promise<number> => {
   const request: HostRequest = {
     host: given.text('host') ?? 'vm',
-    kernel: given.text('kernel') ?? '6.1',
+    kernel: await kernelGiven(given),
     devices: given.texts('device'),
     jobs: wholeNumber('jobs', given.text('jobs') ?? '1', 1, 8),
     say: (line) => console.error(line),
   };
-  const revision = revisionNamed(given.text('revision') ?? `linux-${request.kernel}`);
+  const revision = revisionNamed(given.text('revision') ?? revisionOf(request.kernel));
   const selection: Selection = { areas: given.texts('suite'), texts: given.texts('grep') };
   const timeoutMs = duration('timeout', given.text('timeout') ?? '1h');
-  await checkHostRequest(request);
-  const known = await readKnownDifferences(given.text('known') ?? knownFileOf(revision));
+  checkHostRequest(request);
+  const known = await knownDifferences(given.text('known'), revision);
 
   let hosts: readonly Host[] = [];
   const clauses: ReadonlyMap<string, Clause> = inForce(revision);
@@ -91,6 +100,21 @@ const runSuites = async (given: Given): Promise<number> => {
     await Promise.all(hosts.map((host) => host.close()));
   }
 };
+
+/** What `--kernel`, or `--patches` and `--base`, name. */
+const kernelGiven = async (given: Given): Promise<KernelChoice> => {
+  const [kernel, patches, base] = [given.text('kernel'), given.text('patches'), given.text('base')];
+  if (patches === undefined) {
+    if (base !== undefined) throw new UsageTrouble('--base is for --patches: expected both');
+    return kernelNamed(kernel ?? '6.1');
+  }
+  if (kernel !== undefined) throw new UsageTrouble('--patches goes with --base, not with --kernel');
+  return kernelWithPatches(patches, base ?? '6.1');
+};
+
+/** A kernel's own revision; for a user's patches that of the kernel that they are for. */
+const revisionOf = ({ name, base, patches }: KernelChoice): string =>
+  patches === undefined || patches === name ? `linux-${base}` : name;
 
 const finish = async (report: Report, session: Session, hosts: readonly Host[]): Promise<number> => {
   const closing = Promise.all(hosts.map((host) => host.close()));
@@ -140,8 +164,17 @@ const endings = (timeoutMs: number) => {
   };
 };
 
-const knownFileOf = (revision: Revision): string =>
-  join(ROOT, 'fixtures', 'known-differences', `${revision.id.replaceAll('/', '-')}.yaml`);
+/** The differences of a file that was named; otherwise of the revision's own file and of those of its bases, where they have one. */
+const knownDifferences = async (
+  path: string | undefined,
+  revision: Revision | undefined,
+): Promise<readonly KnownDifference[]> => {
+  if (path !== undefined) return readKnownDifferences(path);
+  if (revision === undefined) return [];
+  const file = join(ROOT, 'fixtures', 'known-differences', `${revision.id.replaceAll('/', '-')}.yaml`);
+  const own = existsSync(file) ? await readKnownDifferences(file) : [];
+  return [...own, ...(await knownDifferences(undefined, revision.base))];
+};
 
 const newReportFolder = (): string =>
   join(ROOT, 'reports', new Date().toISOString().replace(/[:.]/g, '-').replace('Z', ''));
@@ -149,13 +182,13 @@ const newReportFolder = (): string =>
 const metaOf = (host: Host | undefined, revision: Revision, given: Given): Parameters<typeof openReport>[1] => ({
   version: versionOfProject(),
   revision: revision.id,
-  kernel: host?.facts.kernelRelease ?? 'none',
+  kernel: host?.facts.kernel ?? 'none',
   host: {
     name: host?.facts.name ?? 'none',
     description: host?.facts.description ?? 'no host: cases held against the model alone',
     iommu: iommuText(host),
   },
-  arguments: ['kernel', 'revision', 'host', 'device', 'known'].flatMap((name) =>
+  arguments: ['kernel', 'patches', 'base', 'revision', 'host', 'device', 'known'].flatMap((name) =>
     given.texts(name).flatMap((text) => [`--${name}`, text]),
   ),
 });

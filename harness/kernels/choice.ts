@@ -1,0 +1,112 @@
+/** What `--kernel` and `--patches` name: a kernel of a manifest, as it is or with patched VFIO modules. */
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { HostTrouble, UsageTrouble } from '../trouble.ts';
+import { type BuiltModules, buildModules, buildTestModule } from './build.ts';
+import { fetchKernel, type Kernel } from './fetch.ts';
+import { kernelNames, readManifest } from './manifest.ts';
+import { readPatches } from './patches.ts';
+
+const FIXTURES = fileURLToPath(new URL('../../fixtures', import.meta.url));
+const SERIES = join(FIXTURES, 'patches');
+
+/** The kernel that the project's own series are written against. */
+const BASE_OF_SERIES = '6.1';
+
+/** A kernel that can be prepared. */
+export interface KernelChoice {
+  /** `6.1`; `nesting-cap/posted`; or the path of a user's patches. */
+  readonly name: string;
+  /** The kernel of a manifest that it is, or is built on. */
+  readonly base: string;
+  /** Where its patches are: a folder, a mailbox or a file. */
+  readonly patches?: string;
+}
+
+/** A kernel in the cache, and what a guest loads beside its own modules. */
+export interface PreparedKernel {
+  readonly choice: KernelChoice;
+  readonly kernel: Kernel;
+  /** Patched modules, which take the place of the kernel's own; absent for a kernel as it is. */
+  readonly patched?: BuiltModules;
+  /** Paths of all modules that are given to a guest: patched ones, then test modules. */
+  readonly modules: readonly string[];
+  /** Parameters of test modules, by module. */
+  readonly moduleParameters: Readonly<Record<string, readonly string[]>>;
+  /** What the user should know. */
+  readonly notes: readonly string[];
+}
+
+/** `SERIES/REVISION` of every patched kernel of the project's own, by name. */
+export const seriesNames = async (): Promise<readonly string[]> => {
+  const folders = await readdir(SERIES, { withFileTypes: true });
+  const names = folders.filter((one) => one.isDirectory()).map(({ name }) => name);
+  const series = await Promise.all(
+    names.map(async (name) => (await readdir(join(SERIES, name))).map((revision) => `${name}/${revision}`)),
+  );
+  return series.flat().sort();
+};
+
+/** The kernel of that name. Throws UsageTrouble when there is none. */
+export const kernelNamed = async (name: string): Promise<KernelChoice> => {
+  const kernels = await kernelNames();
+  if (kernels.includes(name)) return { name, base: name };
+  const series = await seriesNames();
+  if (series.includes(name)) return { name, base: BASE_OF_SERIES, patches: join(SERIES, name) };
+  const expected = [...kernels, ...series].join(', ');
+  throw new UsageTrouble(`there is no kernel ${JSON.stringify(name)}; expected one of: ${expected}`);
+};
+
+/** A kernel with a user's own patches. Throws UsageTrouble when there is no such base. */
+export const kernelWithPatches = async (patches: string, base: string): Promise<KernelChoice> => {
+  await readManifest(base);
+  return { name: patches, base, patches };
+};
+
+/** A module of fixtures/modules: its parameters, and the kernels that it is for. */
+const TEST_MODULES = [
+  { folder: 'emulated', parameters: ['devices=2'], kernels: /^/ },
+  { folder: 'iova-bitmap', parameters: [], kernels: /^/ },
+  { folder: 'mediator', parameters: ['instances=2', 'registers=0'], kernels: /^mediate-ops\// },
+] as const;
+
+/**
+ * Gets a kernel and builds what it needs, or takes it from the cache. A test module that cannot be built is left out and
+ * said so in a note: the cases that need it are skipped. Throws UsageTrouble for patches that do not apply or compile,
+ * HostTrouble for what is missing on this machine.
+ */
+export const prepareKernel = async (choice: KernelChoice, cache: string): Promise<PreparedKernel> => {
+  const kernel = await fetchKernel(await readManifest(choice.base), { cache });
+  const common = { base: choice.base, release: kernel.release, cacheDir: cache };
+  const patched =
+    choice.patches === undefined
+      ? undefined
+      : await buildModules({ ...common, patches: await readPatches(choice.patches) });
+  const notes = [...kernel.notes, ...(patched?.notes ?? [])];
+  const modules: string[] = patched?.modules.map(({ path }) => path) ?? [];
+  const moduleParameters: Record<string, readonly string[]> = {};
+  for (const { folder, parameters } of TEST_MODULES.filter(({ kernels }) => kernels.test(choice.name))) {
+    const source = join(FIXTURES, 'modules', folder);
+    const built = await buildTestModule({
+      ...common,
+      source,
+      ...(patched === undefined ? {} : { against: patched }),
+    }).catch((cause: unknown) => {
+      if (!(cause instanceof HostTrouble)) throw cause;
+      notes.push(`without the test module ${folder}: ${cause.message}`);
+    });
+    for (const { name, path } of built?.modules ?? []) {
+      modules.push(path);
+      moduleParameters[name] = parameters;
+    }
+  }
+  return {
+    choice,
+    kernel,
+    ...(patched === undefined ? {} : { patched }),
+    modules,
+    moduleParameters,
+    notes,
+  };
+};
