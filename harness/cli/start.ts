@@ -1,6 +1,6 @@
 import { execa } from 'execa';
-import { missingRequirements } from '../kernels/requirements.ts';
-import { EXIT, HostTrouble, Trouble } from '../trouble.ts';
+import { missingRequirements, type Requirement } from '../kernels/requirements.ts';
+import { HostTrouble, Trouble } from '../trouble.ts';
 import { main } from './main.ts';
 
 /** The second half of `npm start`: Debian packages, then `run` with the options that were given. Returns the exit code. */
@@ -17,17 +17,27 @@ export const start = async (args: readonly string[]): Promise<number> => {
 
 /** Installs the Debian packages that a VM host needs and that are missing; prints them first. */
 const preparePackages = async (mayInstall: boolean): Promise<void> => {
-  const missing = await missingRequirements();
-  if (missing.length === 0) return;
-  const packages = [...new Set(missing.map((one) => one.debianPackage))];
-  if (!mayInstall) throw new HostTrouble(`these Debian packages are missing: ${packages.join(' ')}`);
+  const missing = await missingRequirements(['run']);
+  const optional = await missingRequirements(['modules']);
+  const names = (some: readonly Requirement[]): readonly string[] => [...new Set(some.map((one) => one.debianPackage))];
+  if (missing.length > 0 && !mayInstall) {
+    throw new HostTrouble(`these Debian packages are missing: ${names([...missing, ...optional]).join(' ')}`);
+  }
+  if (missing.length + optional.length === 0 || !mayInstall) return;
   console.log('Installing these Debian packages:');
-  for (const one of missing) console.log(`  ${one.debianPackage.padEnd(22)} ${one.why}`);
+  for (const one of [...missing, ...optional]) console.log(`  ${one.debianPackage.padEnd(30)} ${one.why}`);
   await apt(['update']);
-  await apt(['install', '-y', '--no-install-recommends', ...packages]);
-  const still = await missingRequirements();
+  if (missing.length > 0) await apt(['install', '-y', '--no-install-recommends', ...names(missing)]);
+  const still = await missingRequirements(['run']);
   if (still.length > 0) {
     throw new HostTrouble(`still missing after the installation: ${still.map((one) => one.program).join(', ')}`);
+  }
+  // The archive may have dropped the headers of the kernel that is in the cache: all other cases can run.
+  if (optional.length > 0) {
+    await apt(['install', '-y', '--no-install-recommends', ...names(optional)]).catch((cause: unknown) => {
+      if (!(cause instanceof HostTrouble)) throw cause;
+      console.log(`${cause.message}; cases that need a test module will be skipped`);
+    });
   }
 };
 
@@ -46,5 +56,5 @@ const apt = async (args: readonly string[]): Promise<void> => {
   if (result.exitCode === 0) return;
   const said = (result.all ?? '').split('\n').filter((line) => /^(E:|sudo:)/.test(line));
   const reason = said[0] ?? result.originalMessage ?? `exit ${result.exitCode}`;
-  throw new HostTrouble(`apt-get ${args[0]} failed: ${reason} (exit code ${EXIT.hostTrouble}: nothing was run)`);
+  throw new HostTrouble(`apt-get ${args[0]} failed: ${reason}`);
 };

@@ -9,7 +9,8 @@ import { exists, makeFolder, withLock } from './cache.ts';
 import { type Complaint, makeModules } from './kbuild.ts';
 import { moduleName } from './modules.ts';
 import type { Patch } from './patches.ts';
-import { findToolchain, needTool, type Toolchain, type ToolchainOptions } from './toolchain.ts';
+import { needProgram } from './requirements.ts';
+import { findToolchain, type Toolchain, type ToolchainOptions } from './toolchain.ts';
 import { makeTree, type TouchingPatch, touchingPatches } from './tree.ts';
 
 /** A module that was built. Paths are absolute. */
@@ -166,7 +167,7 @@ const finish = async (
     const [built, name] = [join(folder, file), `${moduleName(file)}.ko`];
     await cp(built, join(folder, 'debug', name));
     const words = ['--strip-debug', '-o', join(folder, 'modules', name), built];
-    const { exitCode, stderr } = await execa(await needTool('strip'), words, { reject: false, timeout: 60_000 });
+    const { exitCode, stderr } = await execa(await needProgram('strip'), words, { reject: false, timeout: 60_000 });
     if (exitCode !== 0) throw new HostTrouble(`cannot strip ${name}: ${stderr.slice(0, 200)} (is there space left?)`);
   }
   const { sourceVersion, headersVersion } = toolchain;

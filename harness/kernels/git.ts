@@ -1,5 +1,5 @@
 import { execa } from 'execa';
-import { needTool } from './toolchain.ts';
+import { needProgram } from './requirements.ts';
 
 /** What git said: all it printed, and how it ended. */
 export interface GitAnswer {
@@ -13,7 +13,7 @@ export interface GitAnswer {
  * a repository, where `git apply` would silently skip what lies outside the folder.
  */
 export const git = async (folder: string, words: readonly string[], inputFile?: string): Promise<GitAnswer> => {
-  const result = await execa(await needTool('git'), words, {
+  const result = await execa(await needProgram('git'), words, {
     cwd: folder,
     reject: false,
     timeout: 120_000,

@@ -2,7 +2,8 @@
 import { availableParallelism } from 'node:os';
 import { execa } from 'execa';
 import { HostTrouble } from '../trouble.ts';
-import { needTool, type Toolchain } from './toolchain.ts';
+import { needProgram } from './requirements.ts';
+import type { Toolchain } from './toolchain.ts';
 
 /** Why a build failed, in one line. */
 export interface Complaint {
@@ -26,7 +27,7 @@ export const makeModules = async (
   }
   const jobs = `-j${Math.min(availableParallelism(), 8)}`;
   const words = ['-s', jobs, '-C', toolchain.headers, `M=${folder}`, ...variables, 'modules'];
-  const result = await execa(await needTool('make'), words, {
+  const result = await execa(await needProgram('make'), words, {
     reject: false,
     all: true,
     timeout: 600_000,

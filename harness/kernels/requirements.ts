@@ -10,9 +10,14 @@ export interface Requirement {
   readonly debianPackage: string;
   /** What for, in a few words. */
   readonly why: string;
-  /** `run`: for `npm start`; `tests`: only for the project's own tests. */
-  readonly need: 'run' | 'tests';
+  readonly need: Need;
 }
+
+/**
+ * `run`: for `npm start`; `modules`: for test modules on the stock kernel, without which the cases that need one are
+ * skipped; `series`: for kernels with patches; `tests`: only for the project's own tests.
+ */
+export type Need = 'run' | 'modules' | 'series' | 'tests';
 
 /** Everything that is needed beside Node and its packages; nothing else in the project names a Debian package. */
 export const REQUIREMENTS: readonly Requirement[] = [
@@ -30,11 +35,26 @@ export const REQUIREMENTS: readonly Requirement[] = [
   run('ssh-keygen', 'openssh-client', 'looks up the host keys of lab hosts'),
   run('cc', 'gcc', 'builds the helper'),
   run('/usr/lib/x86_64-linux-gnu/libc.a', 'libc6-dev', 'builds the helper'),
+  modules('make', 'make', 'builds kernel modules'),
+  modules('strip', 'binutils', 'makes kernel modules small'),
+  // The headers of the kernel that fixtures/kernels/6.1.yaml pins.
+  modules('/usr/src/linux-headers-6.1.0-56-amd64/Makefile', 'linux-headers-6.1.0-56-amd64', 'test modules use them'),
+  series('git', 'git', 'applies patches'),
+  series('tar', 'tar', "unpacks the kernel's sources"),
+  series('/usr/src/linux-source-6.1.tar.xz', 'linux-source-6.1', 'patches are applied to it'),
   test('sshd', 'openssh-server', 'stands for a lab host'),
 ];
 
 function run(program: string, debianPackage: string, why: string): Requirement {
   return { program, debianPackage, why, need: 'run' };
+}
+
+function modules(program: string, debianPackage: string, why: string): Requirement {
+  return { program, debianPackage, why, need: 'modules' };
+}
+
+function series(program: string, debianPackage: string, why: string): Requirement {
+  return { program, debianPackage, why, need: 'series' };
 }
 
 function test(program: string, debianPackage: string, why: string): Requirement {
@@ -73,11 +93,12 @@ export const needProgram = async (program: string): Promise<string> => {
   throw new HostTrouble(`${program} is not installed${advice}`);
 };
 
+/** All needs: what the project's own tests ask for. */
+export const ALL_NEEDS: readonly Need[] = ['run', 'modules', 'series', 'tests'];
+
 /** What of the table is not on this machine, in the table's order. */
-export const missingRequirements = async (
-  options: { readonly forTests?: boolean } = {},
-): Promise<readonly Requirement[]> => {
-  const wanted = REQUIREMENTS.filter((one) => one.need === 'run' || options.forTests === true);
+export const missingRequirements = async (needs: readonly Need[] = ['run']): Promise<readonly Requirement[]> => {
+  const wanted = REQUIREMENTS.filter(({ need }) => needs.includes(need));
   const found = await Promise.all(wanted.map((one) => findProgram(one.program)));
   return wanted.filter((_, index) => found[index] === undefined);
 };

@@ -4,25 +4,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { HostTrouble, UsageTrouble } from '../trouble.ts';
 import { exists } from './cache.ts';
-import { findProgram } from './requirements.ts';
-
-/** Programs beyond those that a run needs, and the Debian packages that have them. */
-const TOOLS: Readonly<Record<string, string>> = {
-  git: 'git',
-  make: 'make',
-  tar: 'tar',
-  strip: 'binutils',
-  'dpkg-query': 'dpkg',
-};
-
-/** The absolute path of a program; throws HostTrouble that names its Debian package. */
-export const needTool = async (program: string): Promise<string> => {
-  const path = await findProgram(program);
-  if (path !== undefined) return path;
-  throw new HostTrouble(
-    `${program} is not installed (builds kernel modules): apt-get install ${TOOLS[program] ?? program}`,
-  );
-};
+import { needProgram } from './requirements.ts';
 
 /** Kernels whose modules can be built, by the name that `--base` takes. */
 const BASES: Readonly<Record<string, { readonly source: string; readonly release: RegExp }>> = {
@@ -112,7 +94,7 @@ const includeOf = async (headers: string): Promise<string | undefined> => {
 /** The version of an installed package; for a file that no package has, its size and time. */
 const versionOf = async (debianPackage: string, file: string): Promise<string> => {
   const words = ['--show', debianPackage];
-  const { exitCode, stdout } = await execa(await needTool('dpkg-query'), words, { reject: false, timeout: 30_000 });
+  const { exitCode, stdout } = await execa(await needProgram('dpkg-query'), words, { reject: false, timeout: 30_000 });
   const version = stdout.split('\t')[1];
   if (exitCode === 0 && version) return version;
   const { size, mtimeMs } = await stat(file);
@@ -123,6 +105,6 @@ const versionOf = async (debianPackage: string, file: string): Promise<string> =
 const compilerOf = async (headers: string): Promise<string> => {
   const text = await readFile(join(headers, '.kernelvariables'), 'utf8').catch(() => '');
   const name = /\bgcc-\d+\b/.exec(text)?.[0] ?? 'gcc';
-  const { stdout } = await execa(await needTool(name), ['--version'], { reject: false, timeout: 30_000 });
+  const { stdout } = await execa(await needProgram(name), ['--version'], { reject: false, timeout: 30_000 });
   return stdout.split('\n')[0] ?? '';
 };

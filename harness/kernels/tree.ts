@@ -5,7 +5,8 @@ import { execa } from 'execa';
 import { HostTrouble, UsageTrouble } from '../trouble.ts';
 import { exists, makeFolder } from './cache.ts';
 import { applyPatch, isPassedOver, type Patch, touchedFiles } from './patches.ts';
-import { needTool, type Toolchain } from './toolchain.ts';
+import { needProgram } from './requirements.ts';
+import type { Toolchain } from './toolchain.ts';
 
 /** A patch, and the files of the tree that it changes. */
 export interface TouchingPatch {
@@ -57,7 +58,11 @@ const pristineTree = async (toolchain: Toolchain, cacheDir: string): Promise<str
 const unpack = async ({ tarball, source }: Toolchain, folder: string): Promise<void> => {
   const members = UNPACKED.map((pattern) => `${source}/${pattern}`);
   const words = ['-x', '--xz', '-f', tarball, '-C', folder, '--strip-components=1', '--wildcards', ...members];
-  const result = await execa(await needTool('tar'), words, { reject: false, timeout: 600_000, env: { LC_ALL: 'C' } });
+  const result = await execa(await needProgram('tar'), words, {
+    reject: false,
+    timeout: 600_000,
+    env: { LC_ALL: 'C' },
+  });
   if (result.exitCode === 0) return;
   const [reason] = (result.stderr || result.shortMessage || '').split('\n');
   throw new HostTrouble(`cannot unpack ${tarball}: ${reason} (is there space left, and is it whole?)`);

@@ -1,13 +1,18 @@
 import { access, constants } from 'node:fs/promises';
-import { missingRequirements, REQUIREMENTS } from '../../kernels/requirements.ts';
+import { ALL_NEEDS, missingRequirements, type Need, REQUIREMENTS } from '../../kernels/requirements.ts';
 import { EXIT } from '../../trouble.ts';
 import type { Command } from '../command.ts';
+
+/** Without the modules a run skips some cases. */
+const FOR_RUNS: readonly Need[] = ['run', 'modules'];
+const FOR_SERIES: readonly Need[] = [...FOR_RUNS, 'series'];
 
 export const doctor: Command = {
   name: 'doctor',
   summary: 'Says what is missing on this machine, and how to get it.',
   usage: '[OPTIONS]',
   options: [
+    { name: 'for-series', says: 'also what kernels with patches need' },
     { name: 'for-tests', says: "also what only the project's own tests need" },
     { name: 'missing-packages', says: 'prints the names of the missing Debian packages and nothing else' },
   ],
@@ -16,16 +21,16 @@ export const doctor: Command = {
     ['apt-get install $(vfio-conform doctor --missing-packages --for-tests)', 'gets it'],
   ],
   run: async (given) => {
-    const forTests = given.on('for-tests');
-    const missing = await missingRequirements({ forTests });
+    const needs = given.on('for-tests') ? ALL_NEEDS : given.on('for-series') ? FOR_SERIES : FOR_RUNS;
+    const missing = await missingRequirements(needs);
     const packages = [...new Set(missing.map((one) => one.debianPackage))];
     if (given.on('missing-packages')) {
       if (packages.length > 0) console.log(packages.join(' '));
       return 0;
     }
-    for (const one of REQUIREMENTS.filter(({ need }) => need === 'run' || forTests)) {
+    for (const one of REQUIREMENTS.filter(({ need }) => needs.includes(need))) {
       const state = missing.includes(one) ? 'MISSING' : 'ok';
-      console.log(`${state.padEnd(8)} ${one.program.padEnd(36)} ${one.why} (${one.debianPackage})`);
+      console.log(`${state.padEnd(8)} ${one.program.padEnd(54)} ${one.why} (${one.debianPackage})`);
     }
     console.log(await kvmLine());
     if (packages.length === 0) {
@@ -44,6 +49,6 @@ const kvmLine = async (): Promise<string> => {
     () => false,
   );
   return usable
-    ? 'ok       /dev/kvm                             can be opened; the first run probes whether it boots a guest'
-    : 'note     /dev/kvm                             cannot be opened: guests are emulated, which is slower';
+    ? 'ok       /dev/kvm                                               can be opened; the first run probes whether it boots a guest'
+    : 'note     /dev/kvm                                               cannot be opened: guests are emulated, which is slower';
 };
