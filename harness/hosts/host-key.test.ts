@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { execa } from 'execa';
-import ssh2 from 'ssh2';
+import { createClientKey } from '../kernels/keys.ts';
 import { fingerprint, hostKeyObjection, kindsToAskFor, knownKeys, parseKnownKeys } from './host-key.ts';
 
-const newKey = (): string => ssh2.utils.generateKeyPairSync('ed25519').public;
+const newKey = (): string => createClientKey().authorizedKey.split(' ').slice(0, 2).join(' ');
 const blobOf = (line: string): Buffer => Buffer.from(line.split(' ')[1] ?? '', 'base64');
 const NAMES = { name: 'ssh:lab1', knownAs: 'lab1' };
 

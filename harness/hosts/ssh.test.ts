@@ -1,11 +1,12 @@
 import { connect, createServer, type Socket, type Server as TcpServer } from 'node:net';
 import { expect } from 'chai';
 import ssh2, { type Connection, type ServerChannel } from 'ssh2';
+import { createClientKey } from '../kernels/keys.ts';
 import { connectSsh, SilentHost, type SshTarget, type SshTimes } from './ssh.ts';
 import { troubleOf } from './testing.ts';
 
-const HOST_KEY = ssh2.utils.generateKeyPairSync('ed25519');
-const CLIENT_KEY = ssh2.utils.generateKeyPairSync('ed25519');
+const HOST_KEY = createClientKey();
+const CLIENT_KEY = createClientKey();
 const TIMES: SshTimes = { connectMs: 5000, commandMs: 5000, keepaliveMs: 0, keepaliveCount: 3 };
 
 /** What the server of a test does with a command; `undefined` refuses to start it. */
@@ -26,10 +27,10 @@ describe('hosts/ssh', () => {
   };
 
   /** An SSH server on this machine that lets one key in and carries out one command. */
-  const serve = async (command: Command, allowed = CLIENT_KEY.public): Promise<number> => {
+  const serve = async (command: Command, allowed = CLIENT_KEY.authorizedKey): Promise<number> => {
     const key = ssh2.utils.parseKey(allowed);
     if (key instanceof Error) throw key;
-    const server = new ssh2.Server({ hostKeys: [HOST_KEY.private] }, (connection) => {
+    const server = new ssh2.Server({ hostKeys: [HOST_KEY.privateKey] }, (connection) => {
       connections.add(connection);
       connection.on('error', () => undefined);
       connection.on('authentication', (request) => {
@@ -65,7 +66,7 @@ describe('hosts/ssh', () => {
     host: '127.0.0.1',
     port,
     user: 'root',
-    keys: [CLIENT_KEY.private],
+    keys: [CLIENT_KEY.privateKey],
     objection: () => undefined,
     ...changes,
   });
@@ -167,7 +168,7 @@ describe('hosts/ssh', () => {
     [
       [
         'our key is refused',
-        () => serve(undefined, HOST_KEY.public),
+        () => serve(undefined, HOST_KEY.authorizedKey),
         {},
         /^lab1 refuses our SSH key as root: add it to root's authorized_keys on 127.0.0.1$/,
       ],
@@ -225,6 +226,6 @@ describe('hosts/ssh', () => {
       TIMES,
     );
     connection.close();
-    expect(`ssh-ed25519 ${Buffer.from(shown).toString('base64')}`).to.equal(HOST_KEY.public);
+    expect(HOST_KEY.authorizedKey).to.contain(`ssh-ed25519 ${Buffer.from(shown).toString('base64')}`);
   });
 });
