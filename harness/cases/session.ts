@@ -4,7 +4,7 @@ import { judge } from '../oracle/judge.ts';
 import { disappeared, explainedBy, type KnownDifference } from '../oracle/known.ts';
 import type { Verdict } from '../oracle/verdict.ts';
 import type { Platform } from '../program/platform.ts';
-import type { Program } from '../program/step.ts';
+import type { Program, Run } from '../program/step.ts';
 import type { CaseRecord } from '../report/record.ts';
 import { HostTrouble } from '../trouble.ts';
 import type { Case } from './case.ts';
@@ -125,10 +125,17 @@ const runOnHost = async (
           ...(answers === undefined ? {} : { expected: answers }),
         })
       : { kind: 'harness-error', reason: disagreement };
-  if (verdict.kind === 'damaged' || !['done', 'unfinished'].includes(run.ending.kind)) executor.distrust(index);
+  if (leavesUnfit(verdict, run)) executor.distrust(index);
   const known = explainedBy(options.known, one.id, facts.kernel, verdict);
   return recordOfCase(one, program, verdict, run, known);
 };
+
+/**
+ * Whether a host must be recovered before the next program. What a program left behind in its own processes (a leak) ends
+ * with them: recovering from that would cost a boot for every case of a kernel that miscounts.
+ */
+const leavesUnfit = (verdict: Verdict, run: Run): boolean =>
+  verdict.kind === 'damaged' ? verdict.damage.kind !== 'leak' : !['done', 'unfinished'].includes(run.ending.kind);
 
 /** Lets what was just given to the hosts leave this process, before the model takes the processor. */
 const sentAhead = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));

@@ -42,9 +42,9 @@ export const judge = (makeMachine: () => Machine, program: Program, run: Run, op
       ? { divergences: [] }
       : follow(makeMachine(), program, run);
   if (followed.fault !== undefined) return { kind: 'harness-error', reason: followed.fault };
-  const isCleanup = (divergence: Divergence): boolean => divergence.step >= cleanupFrom;
-  const divergences = followed.divergences.filter((divergence) => !isCleanup(divergence));
-  const damage = damageOf(run, followed, followed.divergences.find(isCleanup));
+  const { divergences } = followed;
+  const leak = divergences.find((divergence) => divergence.step >= cleanupFrom);
+  const damage = damageOf(run, followed, leak === divergences[0] ? leak : undefined);
   if (damage !== undefined) return { kind: 'damaged', damage, divergences };
   const [first, ...rest] = divergences;
   if (first !== undefined) return { kind: 'diverges', divergences: [first, ...rest] };

@@ -70,7 +70,8 @@ export const exceedsLimit = (law: Law, process: Process, more: number, pageSize:
 
 /** Gives the owner of a mapping back what it was charged, if it is still there. */
 export const refund = (law: Law, mapping: Mapping): void => {
-  if (law.of(DEAD_OWNER).rule(mapping.owner)) mapping.owner.space.uncharge(law.of(REFUND).rule(mapping));
+  const clause = law.of(REFUND);
+  if (law.of(DEAD_OWNER).rule(mapping.owner)) mapping.owner.space.uncharge(clause.rule(mapping), clause);
 };
 
 export const ACCOUNTING_CLAUSES = [CHARGED_PAGES, CHARGES_CALLER, EXEMPT, LIMIT, REFUND, DEAD_OWNER];

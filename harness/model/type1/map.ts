@@ -73,8 +73,9 @@ const makeMapping = (call: MapCall): void => {
   const write = writes(call);
   const owner = law.of(CHARGES_CALLER).rule(call.caller);
   const { runs } = owner.space.pin(vaddr, pagesOf(call), { write });
-  const charged = law.of(CHARGED_PAGES).rule(runs);
-  owner.space.charge(charged);
+  const clause = law.of(CHARGED_PAGES);
+  const charged = clause.rule(runs);
+  owner.space.charge(charged, clause);
   const read = (flags & VFIO_DMA_MAP_FLAG_READ) !== 0;
   const mapping: Mapping = {
     start: iova,
@@ -227,7 +228,8 @@ const rollBack = (call: MapCall): void => {
   const { law, caller, asked } = call;
   // Pages that the process had not touched yet were made to be pinned, and stay with it.
   const { pages } = caller.space.pin(asked.vaddr, call.pinnable().pages, { write: writes(call) });
-  caller.space.charge(law.of(ROLLS_BACK).rule(pages));
+  const clause = law.of(ROLLS_BACK);
+  caller.space.charge(clause.rule(pages), clause);
 };
 
 const UNREACHABLE_MEMORY = objection(MAP_DMA, {

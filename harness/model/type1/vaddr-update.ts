@@ -29,9 +29,10 @@ export const UPDATES_VADDR = rule<(call: MapCall) => void>({
   rule: ({ law, iommu, caller, asked: { iova, vaddr } }) => {
     const mapping = iommu.mappings.get(iova);
     if (mapping === undefined) throw new RangeError('only a mapping that is there can be updated');
-    const owner = law.of(CHANGES_OWNER).rule(law, mapping, caller);
+    const clause = law.of(CHANGES_OWNER);
+    const owner = clause.rule(law, mapping, caller);
     if (owner !== undefined) {
-      owner.space.charge(mapping.charged);
+      owner.space.charge(mapping.charged, clause);
       refund(law, mapping);
       mapping.owner = owner;
     }

@@ -42,9 +42,14 @@ export interface AddressSpace {
   readonly alive: boolean;
   /** Pages charged as locked (locked_vm); VmLck shows it in kB. A forked or exec'd process starts with none. */
   readonly lockedPages: number;
-  /** Adds to, or takes from, the locked pages. Limits are the caller's to check. Throws RangeError below zero. */
-  charge(pages: number): void;
-  uncharge(pages: number): void;
+  /**
+   * Adds to, or takes from, the locked pages. Limits are the caller's to check. Throws RangeError below zero. `by` is the
+   * clause that says so; what VmLck shows later is judged by it.
+   */
+  charge(pages: number, by: Clause): void;
+  uncharge(pages: number, by: Clause): void;
+  /** The clauses by which pages were charged or given back so far. */
+  readonly chargedBy: ReadonlySet<Clause>;
 
   /** What pinning `pages` pages from the page-aligned `vaddr` on would get; without effect. Takes time by runs and areas, not by pages. */
   resolve(vaddr: bigint, pages: number, options: PinOptions): Resolution;

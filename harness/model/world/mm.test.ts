@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import type { Clause } from '../../spec/clause.ts';
 import type { Resolution } from './address-space.ts';
 import type { Content } from './area.ts';
 import { EDU } from './clauses.ts';
@@ -257,10 +258,12 @@ describe('pinned pages', () => {
 describe('an address space', () => {
   it('counts locked pages, and gives a child of fork none', () => {
     const space = new Mm(PAGE);
-    space.charge(7);
-    space.uncharge(3);
+    const RULE: Clause = { id: 'a/rule', level: 'must', says: 'It counts.', source: 'here' };
+    space.charge(7, RULE);
+    space.uncharge(3, RULE);
     expect([space.lockedPages, space.fork().lockedPages]).to.deep.equal([4, 0]);
-    expect(() => space.uncharge(5)).to.throw(RangeError);
+    expect([...space.chargedBy]).to.deep.equal([RULE]);
+    expect(() => space.uncharge(5, RULE)).to.throw(RangeError);
   });
 
   it('says how far an access gets', () => {

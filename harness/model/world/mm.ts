@@ -36,6 +36,7 @@ export class Mm implements AddressSpace {
   #nextPlace = FIRST_PLACE;
   #alive = true;
   #lockedPages = 0;
+  readonly #chargedBy = new Set<Clause>();
   /** Stands for the kernel's page of zeros; nobody writes it. */
   readonly #zeros: PageStore;
   /** Stands for registers that were pinned: what a device does to them by DMA is not modelled. */
@@ -55,11 +56,17 @@ export class Mm implements AddressSpace {
     return this.#lockedPages;
   }
 
-  charge(pages: number): void {
+  get chargedBy(): ReadonlySet<Clause> {
+    return this.#chargedBy;
+  }
+
+  charge(pages: number, by: Clause): void {
+    this.#chargedBy.add(by);
     this.#lockedPages += pages;
   }
 
-  uncharge(pages: number): void {
+  uncharge(pages: number, by: Clause): void {
+    this.#chargedBy.add(by);
     if (pages > this.#lockedPages)
       throw new RangeError(`cannot give back ${pages} of ${this.#lockedPages} locked pages`);
     this.#lockedPages -= pages;

@@ -1,6 +1,7 @@
 import type { Answer } from '../../outcome.ts';
 import { DESCRIPTORS, LIMITS, LOCKED_MEMORY, PINNED_MEMORY } from '../clauses.ts';
-import { fails, succeeds, unspecified } from '../replies.ts';
+import type { Mm } from '../mm.ts';
+import { allow, fails, succeeds, success, unspecified } from '../replies.ts';
 import type { Operations } from '../world.ts';
 import { openPath } from './descriptors.ts';
 import { isResource } from './processes.ts';
@@ -13,7 +14,7 @@ export const STATE_OPERATIONS: Operations<'status' | 'limits' | 'fds' | 'cat'> =
   status: (_world, actor, { field }) => {
     switch (field) {
       case 'VmLck':
-        return succeeds(LOCKED_MEMORY, { ret: BigInt(actor.space.lockedPages * (actor.space.pageSize / 1024)) });
+        return lockedMemory(actor.space);
       case 'VmPin':
         // VFIO type1 charges locked memory only.
         return succeeds(PINNED_MEMORY);
@@ -42,4 +43,11 @@ export const STATE_OPERATIONS: Operations<'status' | 'limits' | 'fds' | 'cat'> =
     file.release?.();
     return answer;
   },
+};
+
+/** VmLck in kB; when it is wrong, the clauses by which pages were charged and given back are in question. */
+const lockedMemory = ({ lockedPages, pageSize, chargedBy }: Mm): Answer => {
+  const outcome = success(LOCKED_MEMORY, { ret: BigInt(lockedPages * (pageSize / 1024)) });
+  const [first, ...others] = chargedBy;
+  return allow(first === undefined ? outcome : { ...outcome, clauses: [first, ...others] });
 };
