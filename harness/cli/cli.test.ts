@@ -19,6 +19,14 @@ const REFUSED: Readonly<Record<string, readonly [args: readonly string[], exitCo
   'an option without its value': [['run', '--kernel'], EXIT.usage, /--kernel/],
   'an option given twice': [['run', '--host', 'vm', '--host', 'local'], EXIT.usage, /--host was given more than once/],
   'an unknown kernel': [['run', '--kernel', '5.4'], EXIT.usage, /5\.4/],
+  'an unknown revision of a series': [['run', '--kernel', 'nesting-cap/v9'], EXIT.usage, /nesting-cap\/posted/],
+  'a kernel that looks like a path': [['run', '--kernel', '../patches'], EXIT.usage, /there is no kernel/],
+  'patches that are not there': [['run', '--patches', '/nowhere'], EXIT.usage, /cannot read the patches \/nowhere/],
+  'patches for a kernel of their own': [['run', '--patches', '/x', '--kernel', '6.1'], EXIT.usage, /goes with --base/],
+  'an unknown base': [['run', '--patches', '/x', '--base', '5.4'], EXIT.usage, /5\.4/],
+  'a base without patches': [['run', '--base', '6.1'], EXIT.usage, /--base is for --patches/],
+  'nothing to build': [['kernel', 'build'], EXIT.usage, /takes names of kernels/],
+  'a kernel to do something else with': [['kernel', 'burn', '6.1'], EXIT.usage, /takes one verb: build/],
   'an unknown revision': [['run', '--revision', 'linux-2.4'], EXIT.usage, /there is no revision linux-2\.4/],
   'an unknown host': [['run', '--host', 'cloud'], EXIT.usage, /--host takes vm, local, ssh:NAME or none/],
   'a host that looks like an option': [['run', '--host', 'ssh:-oProxyCommand=x'], EXIT.usage, /--host takes/],
@@ -53,7 +61,7 @@ describe('cli', () => {
     });
   }
 
-  for (const command of ['run', 'list', 'doctor', 'bench']) {
+  for (const command of ['run', 'kernel', 'list', 'doctor', 'bench']) {
     it(`shows options and examples of ${command}`, async () => {
       const { exitCode, stdout } = await cli(command, '--help');
       expect(exitCode).to.equal(0);
