@@ -51,6 +51,20 @@ export const ROOMS: readonly Room[] = [
   },
   { name: 'suites', imports: { cases: 'all', uapi: 'all' } },
   {
+    name: 'diff',
+    imports: {
+      cases: 'all',
+      model: 'all',
+      oracle: 'all',
+      program: 'all',
+      report: 'all',
+      spec: 'all',
+      uapi: 'all',
+    },
+    // The two sides are handed to it as values; its tests need real ones, and a browser to look at what it writes.
+    tests: { kernels: 'all', revisions: 'all' },
+  },
+  {
     name: 'bench',
     imports: { cases: 'all', hosts: 'types', model: 'all', oracle: 'all', program: 'types', revisions: 'all' },
   },
@@ -59,6 +73,7 @@ export const ROOMS: readonly Room[] = [
     imports: {
       bench: 'all',
       cases: 'all',
+      diff: 'all',
       helper: 'all',
       hosts: 'all',
       kernels: 'all',

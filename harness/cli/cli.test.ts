@@ -23,7 +23,7 @@ const REFUSED: Readonly<Record<string, readonly [args: readonly string[], exitCo
   'a kernel that looks like a path': [['run', '--kernel', '../patches'], EXIT.usage, /there is no kernel/],
   'patches that are not there': [['run', '--patches', '/nowhere'], EXIT.usage, /cannot read the patches \/nowhere/],
   'patches for a kernel of their own': [['run', '--patches', '/x', '--kernel', '6.1'], EXIT.usage, /goes with --base/],
-  'an unknown base': [['run', '--patches', '/x', '--base', '5.4'], EXIT.usage, /5\.4/],
+  'an unknown base': [['run', '--patches', '/x', '--base', '5.4'], EXIT.usage, /"5\.4"/],
   'a base without patches': [['run', '--base', '6.1'], EXIT.usage, /--base is for --patches/],
   'nothing to build': [['kernel', 'build'], EXIT.usage, /takes names of kernels/],
   'a kernel to do something else with': [['kernel', 'burn', '6.1'], EXIT.usage, /takes one verb: build/],

@@ -58,9 +58,10 @@ export const kernelNamed = async (name: string): Promise<KernelChoice> => {
   throw new UsageTrouble(`there is no kernel ${JSON.stringify(name)}; expected one of: ${expected}`);
 };
 
-/** A kernel with a user's own patches. Throws UsageTrouble when there is no such base. */
+/** A kernel with a user's own patches. Throws UsageTrouble when there is no such base, or the patches cannot be read. */
 export const kernelWithPatches = async (patches: string, base: string): Promise<KernelChoice> => {
   await readManifest(base);
+  await readPatches(patches);
   return { name: patches, base, patches };
 };
 
