@@ -128,6 +128,16 @@ const TABLE: Readonly<Record<string, readonly [model: () => Machine, seen: Seen,
   ],
   'anything where nothing is said': [modelOf(ANY), { first: '1 -1 EXDEV out=ffffffff' }, 'conforms'],
   'a deviation that can be followed': [modelOf(FOLLOWED, FOLLOWED), {}, 'diverges 1:a/other'],
+  'a deviation that fits but for a byte': [
+    modelOf(
+      allow(
+        succeeds({ out: [{ at: 0, bytes: Uint8Array.of(9, 9, 9, 5), clause: BYTES }] }),
+        succeeds({ out: [{ at: 0, bytes: Uint8Array.of(1, 2, 3, 5), clause: BYTES }], breaks: OTHER }),
+      ),
+    ),
+    { first: '1 0 0 out=01020306' },
+    'diverges 1:a/other 1:a/bytes',
+  ],
   'guard bytes that changed': [
     modelOf(allow(succeeds())),
     { first: '1 0 0 trampled=-1' },

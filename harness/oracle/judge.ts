@@ -131,12 +131,13 @@ const judgeCall = (
   }
   const before = call.op === 'ioctl' ? initialBytes(call.arg, iteration, program.lets) : undefined;
   const [nearest, gap] = nearestOutcome(answer.allowed, seen, before);
-  if (gap.kind !== 'fits') {
-    divergences.push({ ...placeOf(call, seen, iteration), ...describe(answer.allowed, nearest, gap, seen) });
-  } else if (nearest.breaks !== undefined && !isTold(divergences, nearest.breaks)) {
+  if (nearest.breaks !== undefined && !isTold(divergences, nearest.breaks)) {
     const asItShould = distance(answer.allowed[0], seen, before);
     const { expected, observed } = describe(answer.allowed, answer.allowed[0], asItShould, seen);
     divergences.push({ ...placeOf(call, seen, iteration), clauses: [nearest.breaks], expected, observed });
+  }
+  if (gap.kind !== 'fits') {
+    divergences.push({ ...placeOf(call, seen, iteration), ...describe(answer.allowed, nearest, gap, seen) });
   }
   if (gap.kind === 'result') return true;
   nearest.commit();
@@ -156,6 +157,18 @@ const placeOf = (call: Call, seen: Result, iteration: number) => ({
 
 const CLOSENESS = { fits: 0, bytes: 1, errno: 2, result: 3 } as const;
 
+/** Whether one distance is less than another: of two that differ in bytes, the one that does in fewer. */
+const isCloser = (one: Distance, other: Distance): boolean =>
+  one.kind === 'bytes' && other.kind === 'bytes'
+    ? differingBytes(one.mismatches) < differingBytes(other.mismatches)
+    : CLOSENESS[one.kind] < CLOSENESS[other.kind];
+
+const differingBytes = (mismatches: readonly Mismatch[]): number =>
+  mismatches.reduce((sum, { expected, observed }) => {
+    const missing = Math.abs(expected.length - observed.length);
+    return sum + missing + expected.filter((byte, index) => index < observed.length && byte !== observed[index]).length;
+  }, 0);
+
 const nearestOutcome = (
   allowed: readonly [Outcome, ...Outcome[]],
   seen: Result,
@@ -165,7 +178,7 @@ const nearestOutcome = (
   for (const outcome of allowed.slice(1)) {
     if (best[1].kind === 'fits') break;
     const gap = distance(outcome, seen, before);
-    if (CLOSENESS[gap.kind] < CLOSENESS[best[1].kind]) best = [outcome, gap];
+    if (isCloser(gap, best[1])) best = [outcome, gap];
   }
   return best;
 };
@@ -175,10 +188,11 @@ const describe = (
   nearest: Outcome,
   gap: Distance,
   seen: Result,
-): Pick<Divergence, 'clauses' | 'expected' | 'observed'> => {
+): Pick<Divergence, 'clauses' | 'expected' | 'observed' | 'bytes'> => {
   if (gap.kind === 'bytes') {
     return {
       clauses: unique(gap.mismatches.map((mismatch) => mismatch.clause)),
+      bytes: gap.mismatches,
       expected: `${outcomeText(nearest)} with ${gap.mismatches.map((m) => bytesText(m, m.expected)).join('; ')}`,
       observed: `${resultText(seen.ret, seen.errno)} with ${gap.mismatches.map((m) => bytesText(m, m.observed)).join('; ')}`,
     };

@@ -20,6 +20,8 @@ const KnownDifference = z.strictObject({
   kernel: z.string(),
   /** What the kernel is known to do: a regular expression on the observation's one-line text. */
   observed: z.string(),
+  /** `more`: no bit that is expected may be missing in what is observed; it is known for bits too many only. */
+  bits: z.literal('more').optional(),
   reason: z.string().min(20),
   link: z.string().optional(),
   expires: z.iso.date().optional(),
@@ -55,10 +57,18 @@ const compile = (known: KnownDifference, path: string): void => {
 
 /** The entry that explains one divergence of one case on one kernel, if any. */
 const explains = (known: KnownDifference, caseId: string, kernel: string, divergence: Divergence): boolean =>
-  divergence.clauses.some((clause) => clause.id === known.clause) &&
+  divergence.clauses.every((clause) => clause.id === known.clause) &&
   new RegExp(known.kernel).test(kernel) &&
   new RegExp(known.cases ?? '').test(caseId) &&
-  new RegExp(known.observed).test(divergence.observed);
+  new RegExp(known.observed).test(divergence.observed) &&
+  (known.bits === undefined || hasMoreBits(divergence));
+
+const hasMoreBits = ({ bytes = [] }: Divergence): boolean =>
+  bytes.length > 0 &&
+  bytes.every(
+    ({ expected, observed }) =>
+      expected.length === observed.length && expected.every((byte, index) => (byte & (observed[index] ?? 0)) === byte),
+  );
 
 /** The entries that together explain a verdict; empty when a part of it is not known (then all of it is new). */
 export const explainedBy = (

@@ -12,6 +12,8 @@ export interface Divergence {
   /** One line each, for a reader: `EEXIST`, `0, out 20:8 = 0x1000`. */
   readonly expected: string;
   readonly observed: string;
+  /** The bytes that differ, if that is what diverges. */
+  readonly bytes?: readonly { readonly expected: Uint8Array; readonly observed: Uint8Array }[];
 }
 
 /** What was found broken beside the answers themselves. */
