@@ -1,13 +1,14 @@
 import { EXIT, Trouble, UsageTrouble } from '../trouble.ts';
 import type { Command } from './command.ts';
 import { bench } from './commands/bench.ts';
+import { diff } from './commands/diff.ts';
 import { doctor } from './commands/doctor.ts';
 import { kernel } from './commands/kernel.ts';
 import { list } from './commands/list.ts';
 import { run } from './commands/run.ts';
 import { helpOf, parseOptions } from './options.ts';
 
-const COMMANDS: readonly Command[] = [run, kernel, list, doctor, bench];
+const COMMANDS: readonly Command[] = [run, diff, kernel, list, doctor, bench];
 
 const overview = (): string =>
   [

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type Mocha from 'mocha';
@@ -18,6 +18,7 @@ import type { Command, Given } from '../command.ts';
 import { checkHostRequest, type HostRequest, openHosts } from '../open-host.ts';
 import { duration, wholeNumber } from '../options.ts';
 import { loadSuites, type Selection } from '../suites.ts';
+import { versionOfProject } from '../version.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const DEADLINES = { stepMs: 30_000, programMs: 180_000 };
@@ -196,9 +197,4 @@ const metaOf = (host: Host | undefined, revision: Revision, given: Given): Param
 const iommuText = (host: Host | undefined): string => {
   const { kind, aperture } = (host?.facts.platform ?? MODEL_PLATFORM).iommu;
   return `${kind}, IOVA 0x${aperture.start.toString(16)}-0x${aperture.end.toString(16)}`;
-};
-
-const versionOfProject = (): string => {
-  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
-  return version;
 };

@@ -1,0 +1,136 @@
+import { groupBy } from '../report/group.ts';
+import { count, rerunCommand, shellWord } from '../report/layout.ts';
+import type { BehaviourChange, Change, ClauseFacts, Either, SideFacts, SpecDiff } from './spec-diff.ts';
+
+/* What every readable form of a spec-diff tells, and in which order. */
+
+/** Programs that differ in the same way: the smallest one stands for all. */
+export interface Alike {
+  readonly change: BehaviourChange;
+  /** Ids of the others. */
+  readonly others: readonly string[];
+}
+
+/** Differences that are of one kind told once: the same clauses behind them, and the same words but for numbers. */
+export const alike = (changes: readonly BehaviourChange[]): readonly Alike[] =>
+  [...groupBy(changes, kindOf).values()].flatMap(([first, ...others]) =>
+    first === undefined ? [] : [{ change: first, others: others.map(({ id }) => id) }],
+  );
+
+const kindOf = ({ intended, allowed, seen }: BehaviourChange): string =>
+  JSON.stringify([
+    intended,
+    ...[allowed.a, allowed.b].map(({ words, clauses }) => [
+      words.replace(/, bytes?.*/, '').replace(/0x[0-9a-f]+|\d+/g, 'N'),
+      clauses.map(({ id }) => id),
+    ]),
+    seen.a?.agreesWith,
+    seen.b?.agreesWith,
+  ]);
+
+/** A clause behind a difference, as each side has it; one that both state alike stands in both. */
+export interface ToldClause extends Either<ClauseFacts> {
+  readonly id: string;
+}
+
+/**
+ * The clauses that a reader wants to see of a difference: those that were stated anew where that is what was meant, and
+ * those that were not where it is not.
+ */
+export const clausesOf = (diff: SpecDiff, { allowed, intended }: BehaviourChange): readonly ToldClause[] => {
+  const told = new Map<string, ToldClause>();
+  for (const side of ['a', 'b'] as const) {
+    for (const clause of allowed[side].clauses) {
+      const changed = diff.clauses.changes.find(({ id }) => id === clause.id);
+      const as = changed === undefined ? { a: clause, b: clause } : { a: changed.a, b: changed.b };
+      told.set(clause.id, { id: clause.id, ...(as.a && { a: as.a }), ...(as.b && { b: as.b }) });
+    }
+  }
+  const all = [...told.values()];
+  const wanted = all.filter(({ id }) => diff.clauses.changes.some((change) => change.id === id) === intended);
+  return wanted.length > 0 ? wanted : all;
+};
+
+/** Whether both sides state a clause in the same words. */
+export const sameWords = ({ a, b }: Either<ClauseFacts>): boolean =>
+  a !== undefined && b !== undefined && a.says === b.says && a.source === b.source && a.level === b.level;
+
+/** `2 added, 1 changed`. */
+export const changesText = (changes: readonly { readonly change: Change }[]): string => {
+  const told = (['added', 'removed', 'changed'] as const).flatMap((kind) => {
+    const number = changes.filter(({ change }) => change === kind).length;
+    return number === 0 ? [] : [`${number} ${kind}`];
+  });
+  return told.join(', ') || 'none changed';
+};
+
+/** The counts that stand at the head: a label and a sentence each. */
+export const headlines = (diff: SpecDiff): readonly (readonly [label: string, text: string])[] => {
+  const { clauses, behaviour, numbers, structs, kernels } = diff;
+  const unintended = behaviour.changes.filter(({ intended }) => !intended).length;
+  return [
+    ['clauses', `${changesText(clauses.changes)}, ${clauses.unchanged.length} unchanged`],
+    [
+      'behaviour',
+      behaviour.changes.length === 0
+        ? `the same in ${count(behaviour.compared, 'program')}`
+        : `${behaviour.changes.length} of ${count(behaviour.compared, 'program')} differ: ` +
+          `${unintended} unintended, ${behaviour.changes.length - unintended} intended`,
+    ],
+    ['numbers', changesText(numbers)],
+    ['layouts', `${changesText(structs.changes)}, ${structs.unchanged.length} unchanged`],
+    ...(kernels === undefined ? [] : ([['kernels', kernelsText(diff)]] as const)),
+  ];
+};
+
+const kernelsText = ({ kernels }: SpecDiff): string => {
+  const changes = kernels?.changes ?? [];
+  if (changes.length === 0) return 'nothing differs';
+  return [...groupBy(changes, ({ how }) => how)].map(([how, all]) => `${all.length} ${how}`).join(', ');
+};
+
+/** `conforms 12, diverges 3`. */
+export const tallyText = (tally: Readonly<Record<string, number>>): string =>
+  Object.entries(tally)
+    .map(([verdict, number]) => `${number} ${verdict}`)
+    .join(', ') || 'no cases';
+
+/** A side in words: `linux-6.1`, `Linux 6.1.0-28 in reports/latest (held against linux-6.1)`. */
+export const sideText = ({ name, revision, run }: SideFacts): string =>
+  run === undefined ? revision : `Linux ${run.kernel} in ${name} (held against ${revision})`;
+
+const COMMAND = ['npx', 'vfio-conform'];
+
+/** Commands that show one difference again: in the models, and on a kernel where there is one to boot. */
+export const reproduce = (diff: SpecDiff, { id, clause }: BehaviourChange): readonly string[] => {
+  const { a, b } = diff.sides;
+  const models = [...COMMAND, 'diff', a.name, b.name, '--grep', id].map(shellWord).join(' ');
+  const runs = [b, a].flatMap(({ run }) => (run === undefined ? [] : [rerunCommand(id, run.arguments)]));
+  if (runs.length > 0) return [models, ...runs];
+  const changed = diff.clauses.changes.find((one) => one.id === clause);
+  const inForce = {
+    a: changed?.a !== undefined || diff.clauses.unchanged.some((one) => one === clause),
+    b: changed?.b !== undefined || diff.clauses.unchanged.some((one) => one === clause),
+  };
+  if (inForce.a) return [models, crossed(b, a, id)];
+  return inForce.b ? [models, crossed(a, b, id)] : [models];
+};
+
+/** One side's kernel against the other's model. */
+const crossed = (kernel: SideFacts, model: SideFacts, id: string): string =>
+  rerunCommand(id, ['--kernel', kernel.revision.replace(/^linux-/, ''), '--revision', model.revision]);
+
+/** The line that a maintainer takes into a commit, with what was seen; one side's kernel must have run for it. */
+export const testedBy = ({ sides, kernels, version }: SpecDiff, who: string | undefined): readonly string[] =>
+  (['a', 'b'] as const).flatMap((side) => {
+    const { run, revision } = sides[side];
+    if (run === undefined) return [];
+    const tally = tallyText(kernels?.tallies[side] ?? {});
+    return [
+      `Tested-by: ${who ?? 'NAME <ADDRESS>'}`,
+      `  # Linux ${run.kernel} against ${revision}, vfio-conform ${version}: ${tally}`,
+    ];
+  });
+
+/** Why there is no such line. */
+export const NOT_TESTED = 'No Tested-by line: models were compared, no kernel was run.';

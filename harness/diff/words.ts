@@ -1,0 +1,66 @@
+import type { Answer, Outcome } from '../model/outcome.ts';
+import { outcomeText } from '../oracle/compare.ts';
+import { bounded } from '../report/clean.ts';
+import { conforming } from './outcomes.ts';
+import type { Both } from './spec-diff.ts';
+import type { Parting } from './walk.ts';
+
+/** Pieces of a reply that are told of, and bytes of each. */
+const MOST_PIECES = 4;
+const MOST_BYTES = 16;
+
+/** What both sides allow at the call where they part, in words that stand behind "the call". */
+export const wordsOf = ({ answers, difference }: Parting): Both<string> => {
+  if (difference.kind !== 'bytes') return { a: answerWords(answers.a), b: answerWords(answers.b) };
+  const tell = (side: 'a' | 'b'): string => {
+    const told = difference.bytes
+      .slice(0, MOST_PIECES)
+      .map((piece) => pieceWords(piece.at, piece.length, piece[side].bytes));
+    const more = difference.bytes.length - told.length;
+    return `${resultWords(difference.of)}, ${told.join('; ')}${more > 0 ? `; and ${more} more` : ''}`;
+  };
+  return { a: tell('a'), b: tell('b') };
+};
+
+const answerWords = (answer: Answer): string => {
+  if (!('allowed' in answer)) return `is not specified (${answer.unspecified})`;
+  return resultsWords(conforming(answer));
+};
+
+/** `is refused with EINVAL or EFAULT, or succeeds`. */
+const resultsWords = (outcomes: readonly Outcome[]): string => {
+  const errnos = [...new Set(outcomes.flatMap(({ errno }) => (errno === 0 ? [] : [errno])))];
+  const done = [...new Set(outcomes.filter(({ errno }) => errno === 0).map(resultWords))];
+  return [...(errnos.length === 0 ? [] : [`is refused with ${errnos.join(' or ')}`]), ...done].join(', or ');
+};
+
+const resultWords = (outcome: Outcome): string => {
+  if (outcome.errno !== 0) return `is refused with ${outcome.errno}`;
+  if (!('exactly' in outcome.ret)) return 'succeeds';
+  return outcome.ret.exactly === 0n ? 'succeeds' : `returns ${outcomeText(outcome)}`;
+};
+
+/** `bytes 8-15 are 0x1000`; as a number where they are as long as one, as memory shows them otherwise. */
+const pieceWords = (at: number, length: number, bytes: Uint8Array | undefined): string => {
+  if (length === 0) return bytes === undefined ? 'promising nothing of its output' : 'with promised output';
+  const where = length === 1 ? `byte ${at}` : `bytes ${at}-${at + length - 1}`;
+  if (bytes === undefined) return `${where} may be anything`;
+  return `${where} ${length === 1 ? 'is' : 'are'} ${bytesWords(bytes)}`;
+};
+
+const bytesWords = (bytes: Uint8Array): string => {
+  const data = Buffer.from(bytes);
+  if (bytes.length === 4) return `0x${data.readUInt32LE().toString(16)}`;
+  if (bytes.length === 8) return `0x${data.readBigUInt64LE().toString(16)}`;
+  const shown = data
+    .subarray(0, MOST_BYTES)
+    .toString('hex')
+    .replace(/(..)(?=.)/g, '$1 ');
+  return bytes.length > MOST_BYTES ? `${shown} ... (${bytes.length} bytes)` : shown;
+};
+
+/** A result that a kernel gave, in the same words. */
+export const seenWords = (text: string): string => {
+  if (text === '0') return 'succeeded';
+  return /^E|^-1 /.test(text) ? `refused it with ${text.replace(/^-1 /, '')}` : `returned ${bounded(text, 100)}`;
+};
