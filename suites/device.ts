@@ -97,6 +97,16 @@ clause('device/read-needs-read', () => {
     dma(TO_MEMORY, A.iova);
     c.memory.read(0n, 16n).shows(0, u64(0x1111111111111111n));
   });
+  test('a mapping to be written only shows nothing', (s) => {
+    const { c, dma } = edu(s);
+    const other = { iova: 0x20000n, size: 0x1000n };
+    c.memory.fill(0x11);
+    c.map({ ...A, flags: WRITE }).succeeds();
+    c.map({ ...other, vaddr: c.memory.at(0x1000n) }).succeeds();
+    dma(TO_DEVICE, A.iova);
+    dma(TO_MEMORY, other.iova);
+    c.memory.read(0x1000n, 16n).shows(0, u64(0n));
+  });
 });
 
 const info = (argsz: number) => inline(encode(uapi.vfioDeviceInfo, { argsz }));

@@ -1,4 +1,4 @@
-import { clause, each, NULL, pointerTo, READ, readyContainer, test, WRITE } from '../harness/cases/index.ts';
+import { clause, each, NULL, pointerTo, READ, readyContainer, test, u32, WRITE } from '../harness/cases/index.ts';
 import * as uapi from '../harness/uapi/vfio.ts';
 
 const PAGE = 0x1000n;
@@ -188,6 +188,16 @@ clause('map/unreachable-memory', () => {
 });
 
 clause('map/rolls-back', () => {
+  /** The number of entries that are left, in GET_INFO's second capability. */
+  const AVAILABLE_AT = 24 + 32 + 8;
+  each({ 'no page there': 0n, 'the third page missing': 0x2000n, 'the last page missing': 0x3000n }, (s, hole) => {
+    const c = readyContainer(s);
+    c.memory.fill(1);
+    c.memory.hole(hole, PAGE).succeeds();
+    for (const _ of ['once', 'twice']) c.map(A).refused('EFAULT');
+    c.info(160).shows(AVAILABLE_AT, u32(65_535));
+    s.main.lockedKb().returns(0);
+  });
   test('a hole at the end', (s) => {
     const c = readyContainer(s);
     c.memory.fill(1);
