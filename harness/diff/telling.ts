@@ -1,8 +1,23 @@
 import { groupBy } from '../report/group.ts';
 import { count, rerunCommand, shellWord } from '../report/layout.ts';
-import type { BehaviourChange, Change, ClauseFacts, Either, SideFacts, SpecDiff } from './spec-diff.ts';
+import type {
+  BehaviourChange,
+  Change,
+  ClauseFacts,
+  Either,
+  NumberChange,
+  Seen,
+  SideFacts,
+  SpecDiff,
+} from './spec-diff.ts';
 
 /* What every readable form of a spec-diff tells, and in which order. */
+
+/** What the readable forms are told beside the diff. */
+export interface Telling {
+  /** Who tested: `NAME <ADDRESS>`. */
+  readonly testedBy?: string;
+}
 
 /** Programs that differ in the same way: the smallest one stands for all. */
 export interface Alike {
@@ -134,3 +149,22 @@ export const testedBy = ({ sides, kernels, version }: SpecDiff, who: string | un
 
 /** Why there is no such line. */
 export const NOT_TESTED = 'No Tested-by line: models were compared, no kernel was run.';
+
+/** `refused it with EINVAL, as nesting-cap/reviewed has it (case: diverges)`. */
+export const seenSentence = ({ sides }: SpecDiff, { answered, agreesWith, verdict }: Seen): string => {
+  const side = {
+    a: `as ${sides.a.revision} has it`,
+    b: `as ${sides.b.revision} has it`,
+    both: 'as both have it',
+    neither: 'as neither has it',
+    unknown: 'its answer to this program is not in the run',
+  }[agreesWith];
+  return `${[answered, side].filter((part) => part !== undefined).join(', ')} (case: ${verdict})`;
+};
+
+/** `VFIO_BASE + 17 on the container: A dirty/dirty-pages, B get-dirty-bitmap/request`. */
+export const numberText = ({ on, a, b, change }: NumberChange): string => {
+  const where = `${(b ?? a)?.name} on ${on} files`;
+  if (change === 'changed') return `${where}: ${a?.id} in A, ${b?.id} in B (the number has another meaning)`;
+  return `${where}: ${(b ?? a)?.id} ${change}`;
+};

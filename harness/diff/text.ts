@@ -1,39 +1,29 @@
 import { count, field, verbatim, WIDTH, wrap } from '../report/layout.ts';
 import { textMaps } from './byte-map.ts';
-import type {
-  BehaviourChange,
-  ClauseChange,
-  KernelChange,
-  NumberChange,
-  Seen,
-  SpecDiff,
-  StructChange,
-} from './spec-diff.ts';
+import type { BehaviourChange, ClauseChange, KernelChange, SpecDiff, StructChange } from './spec-diff.ts';
 import {
   type Alike,
   alike,
   clausesOf,
   headlines,
   NOT_TESTED,
+  numberText,
   reproduce,
   sameWords,
+  seenSentence,
   sideText,
+  type Telling,
   type ToldClause,
   tallyText,
   testedBy,
 } from './telling.ts';
-
-export interface TextOptions {
-  /** Who tested: `NAME <ADDRESS>`. */
-  readonly testedBy?: string;
-}
 
 /** Differences of one kind that are told of in full; the JSON form has all. */
 const MOST_TOLD = 40;
 const MOST_IDS = 12;
 
 /** Plain text at 78 columns, fit for a reply on a mailing list. In pieces, in order. */
-export function* diffText(diff: SpecDiff, options: TextOptions = {}): Generator<string> {
+export function* diffText(diff: SpecDiff, options: Telling = {}): Generator<string> {
   const { a, b } = diff.sides;
   yield `${wrap(`${a.name} and ${b.name}: what differs`)}\n\n`;
   yield `${field('A', `${sideText(a)}: ${a.summary}`)}\n${field('B', `${sideText(b)}: ${b.summary}`)}\n\n`;
@@ -100,18 +90,6 @@ const seenText = (diff: SpecDiff, { seen }: BehaviourChange): readonly string[] 
     return one === undefined || run === undefined ? [] : [field('kernel', `${run.kernel} ${seenSentence(diff, one)}`)];
   });
 
-/** `refused it with EINVAL, as nesting-cap/reviewed has it (case: diverges)`. */
-export const seenSentence = ({ sides }: SpecDiff, { answered, agreesWith, verdict }: Seen): string => {
-  const side = {
-    a: `as ${sides.a.revision} has it`,
-    b: `as ${sides.b.revision} has it`,
-    both: 'as both have it',
-    neither: 'as neither has it',
-    unknown: 'its answer to this program is not in the run',
-  }[agreesWith];
-  return `${[answered, side].filter((part) => part !== undefined).join(', ')} (case: ${verdict})`;
-};
-
 /** Verbatim text behind a label; it is folded where it does not fit. */
 const labelled = (label: string, text: string): string => {
   const left = `  ${label.padEnd(10)}`;
@@ -165,13 +143,6 @@ function* numbersText({ numbers }: SpecDiff): Generator<string> {
   yield heading('Numbers');
   for (const one of numbers) yield `${field(one.number, numberText(one), '  ', 10)}\n`;
 }
-
-/** `VFIO_BASE + 17 on the container: A dirty/dirty-pages, B get-dirty-bitmap/request`. */
-export const numberText = ({ on, a, b, change }: NumberChange): string => {
-  const where = `${(b ?? a)?.name} on ${on} files`;
-  if (change === 'changed') return `${where}: ${a?.id} in A, ${b?.id} in B (the number has another meaning)`;
-  return `${where}: ${(b ?? a)?.id} ${change}`;
-};
 
 function* structsText({ structs }: SpecDiff): Generator<string> {
   if (structs.changes.length === 0) return;

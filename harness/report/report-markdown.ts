@@ -1,11 +1,8 @@
-import { bounded } from './clean.ts';
 import { groupBy } from './group.ts';
 import { durationText, rerunCommand } from './layout.ts';
+import { code, fenced, inline } from './markdown.ts';
 import type { CaseRecord, RunRecord } from './record.ts';
 import { type Ended, endedAs, exitCodeOf, exitMeaning, judged, tallyOf } from './tally.ts';
-
-/** Longest program or observation in the page, in UTF-16 units; the whole stands in cases/. */
-const TEXT_LIMIT = 4096;
 
 const SECTIONS: readonly (readonly [heading: string, ended: Ended])[] = [
   ['New differences', 'diverges'],
@@ -71,27 +68,3 @@ function* notRun(run: RunRecord, unsupported: readonly CaseRecord[]): Generator<
     yield `\n${inline(reason)}:\n\n${cases.map(({ id }) => `- ${inline(id)}\n`).join('')}`;
   }
 }
-
-/** Prose in which nothing is markup: no link, no tag, no table cell, no mention of anybody. */
-const inline = (text: string): string =>
-  text
-    .replace(/[\\`*_{}[\]#!|~>$]/g, '\\$&')
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('@', '(at)');
-
-/** Fences longer than any run of backticks in the text. */
-const fenceFor = (text: string, atLeast: number): string =>
-  '`'.repeat(Math.max(atLeast, ...[...text.matchAll(/`+/g)].map(([run]) => run.length + 1)));
-
-const code = (text: string): string => {
-  if (!text.includes('`')) return `\`${text || ' '}\``;
-  const fence = fenceFor(text, 1);
-  return `${fence} ${text} ${fence}`;
-};
-
-const fenced = (text: string): string => {
-  const shown = bounded(text, TEXT_LIMIT).replace(/\n+$/, '');
-  const fence = fenceFor(shown, 3);
-  return `${fence}\n${shown}\n${fence}\n`;
-};

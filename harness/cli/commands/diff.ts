@@ -2,8 +2,10 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { specDiff } from '../../diff/index.ts';
+import { diffMarkdown } from '../../diff/markdown.ts';
+import { diffPage } from '../../diff/page/index.ts';
 import { differs, type Side, type SpecDiff } from '../../diff/spec-diff.ts';
-import { headlines } from '../../diff/telling.ts';
+import { headlines, type Telling } from '../../diff/telling.ts';
 import { diffText } from '../../diff/text.ts';
 import { writeWhole } from '../../report/files.ts';
 import { readResults } from '../../report/read-results.ts';
@@ -16,9 +18,11 @@ import { versionOfProject } from '../version.ts';
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** The forms that a spec-diff can be written in. */
-type Form = (diff: SpecDiff, options: { readonly testedBy?: string }) => Iterable<string>;
+type Form = (diff: SpecDiff, options: Telling) => Iterable<string>;
 const FORMATS: Readonly<Record<string, Form>> = {
   text: diffText,
+  html: diffPage,
+  md: diffMarkdown,
   json: (diff) => [`${JSON.stringify(diff, null, 2)}\n`],
 };
 
@@ -69,7 +73,7 @@ const formOf = (name: string): Form => {
   throw new UsageTrouble(`--format takes one of ${Object.keys(FORMATS).join(', ')}, not "${name}"`);
 };
 
-const testedBy = (given: Given): { readonly testedBy?: string } => {
+const testedBy = (given: Given): Telling => {
   const who = given.text('tested-by');
   if (who === undefined) return {};
   if (/^[^<>\p{Cc}]{1,80} <[^<>\s]{1,80}>$/u.test(who)) return { testedBy: who };
