@@ -39,8 +39,8 @@ export const checkedCallsPerSecond = async (host: Host, steps: Program['steps'],
   const running = host.run(program, DEADLINES);
   const makeMachine = () => createModel(LINUX_6_1, platform, program.lets);
   await new Promise((resolve) => void setImmediate(resolve));
-  const { answers = [] } = checkModel(makeMachine(), program, []);
-  const verdict = judge(makeMachine, program, await running, { expected: answers });
+  const { wanted = [] } = checkModel(makeMachine(), program, []);
+  const verdict = judge(makeMachine, program, await running, { wanted });
   const seconds = (performance.now() - start) / 1000;
   if (verdict.kind !== 'conforms')
     throw new HostTrouble(`the benchmark's program does not conform: ${JSON.stringify(verdict)}`);

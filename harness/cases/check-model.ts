@@ -1,12 +1,12 @@
 import type { Machine } from '../model/machine.ts';
-import type { Answer, ByteRule, Outcome } from '../model/outcome.ts';
+import type { ByteRule, Outcome } from '../model/outcome.ts';
 import { outcomeText } from '../oracle/compare.ts';
-import { type Expected, expectedPath } from '../oracle/expected-path.ts';
+import { type Expected, expectedPath, type Wanted, wantedOf } from '../oracle/expected-path.ts';
 import type { Program } from '../program/step.ts';
 import { printCall } from '../program/text.ts';
 import type { Expectation } from './case.ts';
 
-/** More answers than these are not kept: a program of a million calls is worked out again when it is judged. */
+/** No more than these are kept: a program of a million calls is worked out again when it is judged. */
 const MOST_KEPT = 60_000;
 
 /** A program through the model alone, held against the case's own expectations. */
@@ -16,8 +16,8 @@ export interface ModelCheck {
    * never the kernel's.
    */
   readonly disagreement?: string;
-  /** The model's answers along its expected path; absent when there are too many to keep. */
-  readonly answers?: readonly Answer[];
+  /** What the model wants of each call along its expected path; absent when there are too many to keep. */
+  readonly wanted?: readonly (Wanted | undefined)[];
 }
 
 /** Runs a program through the model alone and holds it against the case's own expectations. */
@@ -26,14 +26,18 @@ export const checkModel = (machine: Machine, program: Program, expectations: rea
   for (const expectation of expectations) {
     byStep.set(expectation.step, [...(byStep.get(expectation.step) ?? []), expectation]);
   }
-  const answers: Answer[] = [];
+  const wanted: (Wanted | undefined)[] = [];
+  const lastOfStep: (Wanted | undefined)[] = [];
   let count = 0;
   for (const at of expectedPath(machine, program)) {
     const disagreement = disagreementAt(at, byStep.get(at.step) ?? NOTHING);
     if (disagreement !== undefined) return { disagreement };
-    if (count++ < MOST_KEPT) answers.push(at.answer);
+    if (count++ >= MOST_KEPT) continue;
+    const one = wantedOf(at.answer, lastOfStep[at.step]);
+    lastOfStep[at.step] = one;
+    wanted.push(one);
   }
-  return count > MOST_KEPT ? {} : { answers };
+  return count > MOST_KEPT ? {} : { wanted };
 };
 
 const NOTHING: readonly Expectation[] = [];

@@ -113,7 +113,7 @@ const runOnHost = async (
   const makeMachine = () => options.makeModel(facts.platform, program.lets);
   const running = executor.run(index).catch(asTrouble);
   await sentAhead();
-  const { disagreement, answers } = checkModel(makeMachine(), program, one.expectations);
+  const { disagreement, wanted } = checkModel(makeMachine(), program, one.expectations);
   const run = await running;
   if (run instanceof HostTrouble) {
     return recordOfCase(one, program, { kind: 'host-lost', reason: run.message }, undefined, []);
@@ -122,7 +122,7 @@ const runOnHost = async (
     disagreement === undefined
       ? judge(makeMachine, program, run, {
           cleanupFrom: callCount(one.steps),
-          ...(answers === undefined ? {} : { expected: answers }),
+          ...(wanted === undefined ? {} : { wanted }),
         })
       : { kind: 'harness-error', reason: disagreement };
   if (leavesUnfit(verdict, run)) executor.distrust(index);

@@ -1,7 +1,8 @@
-import type { Outcome, RetRule } from '../model/outcome.ts';
+import type { RetRule } from '../model/outcome.ts';
 import type { Observation } from '../program/step.ts';
 import type { Clause } from '../spec/clause.ts';
 import { ERRNO } from '../uapi/errno.ts';
+import type { Wanted } from './expected-path.ts';
 
 /** An observation that carries a result (not a mishap). */
 export type Result = Extract<Observation, { ret: bigint }>;
@@ -32,7 +33,7 @@ const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b
  * Holds one observation against one outcome. `before` is what the call's output buffer held before the call (an inline
  * ioctl argument, patches not applied), `undefined` for operations that only produce bytes.
  */
-export const distance = (outcome: Outcome, observed: Result, before: Uint8Array | undefined): Distance => {
+export const distance = (outcome: Wanted, observed: Result, before: Uint8Array | undefined): Distance => {
   if (!retFits(outcome.ret, observed.ret)) {
     const bothFailed = outcome.errno !== 0 && observed.errno !== 0;
     return { kind: bothFailed ? 'errno' : 'result' };
@@ -44,7 +45,7 @@ export const distance = (outcome: Outcome, observed: Result, before: Uint8Array 
 
 /** Compares the whole output: by rule where a rule covers it, with what went in where none does. */
 const byteMismatches = (
-  outcome: Outcome,
+  outcome: Wanted,
   observed: Uint8Array | undefined,
   before: Uint8Array | undefined,
 ): readonly Mismatch[] => {
@@ -82,7 +83,7 @@ export const resultText = (ret: bigint, errno: Result['errno']): string => {
 };
 
 /** What an outcome asks for, in one line. */
-export const outcomeText = (outcome: Outcome): string => {
+export const outcomeText = (outcome: Wanted): string => {
   if (outcome.errno !== 0) return outcome.errno;
   return 'exactly' in outcome.ret ? outcome.ret.exactly.toString() : `a value of at least ${outcome.ret.atLeast}`;
 };

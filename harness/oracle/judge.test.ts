@@ -6,6 +6,7 @@ import type { Run } from '../program/step.ts';
 import { parseProgram } from '../program/text.ts';
 import type { Clause, ClauseId } from '../spec/clause.ts';
 import { ERRNO, type Errno } from '../uapi/errno.ts';
+import { wantedOf } from './expected-path.ts';
 import { judge } from './judge.ts';
 
 const clause = (id: ClauseId): Clause => ({ id, level: 'must', says: 'It does.', source: 'here' });
@@ -203,9 +204,10 @@ describe('oracle/judge', () => {
 
   it('comes to the same verdict when the expected answers are at hand', () => {
     const answers = [allow(succeeds({ ret: { atLeast: 0n } })), SHOWS, allow(succeeds()), allow(succeeds())];
+    const wanted = answers.map((answer) => wantedOf(answer, undefined));
     for (const first of ['1 0 0 out=01070304', '1 0 0 out=01080304', '1 -1 EINVAL', '1 0 0 out=01070304 trampled=4']) {
       const seen = { first };
-      const fast = judge(modelOf(SHOWS), PROGRAM, runOf(seen), { cleanupFrom: CLEANUP, expected: answers });
+      const fast = judge(modelOf(SHOWS), PROGRAM, runOf(seen), { cleanupFrom: CLEANUP, wanted });
       expect(inShort(fast), first).to.equal(inShort(verdictOf(modelOf(SHOWS), seen)));
     }
   });

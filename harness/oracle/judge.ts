@@ -1,11 +1,11 @@
 import type { Machine } from '../model/machine.ts';
-import type { Answer, Outcome } from '../model/outcome.ts';
+import type { Outcome } from '../model/outcome.ts';
 import { initialBytes } from '../program/inline.ts';
 import type { Call, Observation, Program, Run } from '../program/step.ts';
 import { printCall } from '../program/text.ts';
 import type { Clause } from '../spec/clause.ts';
 import { type Distance, distance, type Mismatch, outcomeText, type Result, resultText } from './compare.ts';
-import { calls } from './expected-path.ts';
+import { calls, type Wanted } from './expected-path.ts';
 import { splats } from './kernel-log.ts';
 import type { Damage, Divergence, Verdict } from './verdict.ts';
 
@@ -24,10 +24,10 @@ export interface JudgeOptions {
   /** Where the case itself ends and the clean-up that the harness appended begins (a call index); what diverges there is a leak. */
   readonly cleanupFrom?: number;
   /**
-   * The model's answers along its expected path, if they were worked out while the host was busy. A host that did just
-   * that conforms, and the model need not be asked again.
+   * What the model wants of each call along its expected path, if that was worked out while the host was busy. A host that
+   * did just that conforms, and the model need not be asked again.
    */
-  readonly expected?: readonly Answer[];
+  readonly wanted?: readonly (Wanted | undefined)[];
 }
 
 /**
@@ -36,11 +36,9 @@ export interface JudgeOptions {
  * that would only repeat the first finding.
  */
 export const judge = (makeMachine: () => Machine, program: Program, run: Run, options: JudgeOptions = {}): Verdict => {
-  const { cleanupFrom = Number.POSITIVE_INFINITY, expected } = options;
+  const { cleanupFrom = Number.POSITIVE_INFINITY, wanted } = options;
   const followed: Followed =
-    expected !== undefined && asExpected(expected, program, run)
-      ? { divergences: [] }
-      : follow(makeMachine(), program, run);
+    wanted !== undefined && asWanted(wanted, program, run) ? { divergences: [] } : follow(makeMachine(), program, run);
   if (followed.fault !== undefined) return { kind: 'harness-error', reason: followed.fault };
   const { divergences } = followed;
   const leak = divergences.find((divergence) => divergence.step >= cleanupFrom);
@@ -59,18 +57,18 @@ export const judge = (makeMachine: () => Machine, program: Program, run: Run, op
   return { kind: 'conforms' };
 };
 
-/** Whether every call did what the model expects most. */
-const asExpected = (expected: readonly Answer[], program: Program, run: Run): boolean => {
+/** Whether every call did what the model wants most. */
+const asWanted = (wanted: readonly (Wanted | undefined)[], program: Program, run: Run): boolean => {
   if (run.ending.kind !== 'done') return false;
   const find = observationsByStep(run.observations);
   let index = 0;
   for (const { call, step, iteration } of calls(program)) {
-    const answer = expected[index++];
+    if (index >= wanted.length) return false;
+    const outcome = wanted[index++];
     const seen = find(step, iteration);
-    if (answer === undefined || seen === undefined || 'mishap' in seen || seen.trampled !== undefined) return false;
-    if ('unspecified' in answer) continue;
+    if (seen === undefined || 'mishap' in seen || seen.trampled !== undefined) return false;
+    if (outcome === undefined) continue;
     const before = call.op === 'ioctl' ? initialBytes(call.arg, iteration, program.lets) : undefined;
-    const [outcome] = answer.allowed;
     if (outcome.breaks !== undefined || distance(outcome, seen, before).kind !== 'fits') return false;
   }
   return true;
