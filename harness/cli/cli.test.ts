@@ -82,6 +82,14 @@ describe('cli', () => {
     expect((await cli(...args)).exitCode).to.equal(EXIT.nothingRan);
   });
 
+  it('refuses at once to write over a report', async () => {
+    const report = join(folder, 'kept');
+    await cli('run', '--host', 'none', '--grep', 'map/overlap', '--report', report);
+    const { exitCode, stderr } = await cli('run', '--report', report);
+    expect(exitCode).to.equal(EXIT.usage);
+    expect(stderr).to.match(/^vfio-conform: .* holds the report of an earlier run[^\n]+$/);
+  });
+
   it('finds that Linux 6.1 conforms but for its known differences, all of which show', async () => {
     const report = join(folder, 'vm');
     const { exitCode, stdout } = await cli('run', '--report', report);

@@ -26,16 +26,19 @@ export interface LiveReport {
   close(): RunRecord;
 }
 
+/** Throws UsageTrouble when the folder holds a report already. For a look before anything is started. */
+export const checkIsFree = (folder: string): void => {
+  if (!existsSync(join(folder, JOURNAL))) return;
+  throw new UsageTrouble(
+    `${folder} holds the report of an earlier run: remove it, or name another folder with --report`,
+  );
+};
+
 /** Throws UsageTrouble when the folder holds a report already, HostTrouble when it cannot be written. */
 export const openLive = (folder: string, meta: RunMeta): LiveReport => {
-  const journalPath = join(folder, JOURNAL);
-  if (existsSync(journalPath)) {
-    throw new UsageTrouble(
-      `${folder} holds the report of an earlier run: remove it, or name another folder with --report`,
-    );
-  }
+  checkIsFree(folder);
   makeFolder(folder);
-  const journal = openAppender(journalPath);
+  const journal = openAppender(join(folder, JOURNAL));
   const tap = openAppender(join(folder, 'run.tap'));
   const lines: JournalLine[] = [];
   const written = new Set<string>();

@@ -9,6 +9,7 @@ import { type KernelChoice, kernelNamed, kernelWithPatches } from '../../kernels
 import { createModel } from '../../model/create-model.ts';
 import { type KnownDifference, readKnownDifferences } from '../../oracle/known.ts';
 import { openReport, type Report } from '../../report/index.ts';
+import { checkIsFree } from '../../report/live.ts';
 import { revisionNamed } from '../../revisions/index.ts';
 import type { Clause } from '../../spec/clause.ts';
 import type { Revision } from '../../spec/revision.ts';
@@ -75,6 +76,9 @@ const runSuites = async (given: Given): Promise<number> => {
   checkHostRequest(request);
   const known = await knownDifferences(given.text('known'), revision);
 
+  const folder = given.text('report') ?? newReportFolder();
+  checkIsFree(folder);
+
   let hosts: readonly Host[] = [];
   const clauses: ReadonlyMap<string, Clause> = inForce(revision);
   const session = createSession({
@@ -88,7 +92,7 @@ const runSuites = async (given: Given): Promise<number> => {
   const end = endings(timeoutMs);
   try {
     hosts = await end.unless(openHosts(request));
-    const report = openReport(given.text('report') ?? newReportFolder(), metaOf(hosts[0], revision, given), {
+    const report = openReport(folder, metaOf(hosts[0], revision, given), {
       terminal: process.stderr,
       latest: given.text('report') === undefined,
     });
