@@ -73,14 +73,14 @@ const tell = (
 ): BehaviourChange => {
   const words = wordsOf(parting);
   const behind = clausesBehind(parting);
-  const { text, line } = upTo(program, parting.step);
+  const { entry, line } = placeOf(program, parting.step);
   const seen = (side: Side) => (side.run === undefined ? undefined : seenAt(side.run, one.id, program, parting));
   const [inA, inB] = [seen(sides.a), seen(sides.b)];
   return {
     id: one.id,
     clause: one.clause,
     calls: countCalls(one.steps),
-    program: text,
+    program: printProgram({ lets: {}, steps: program.steps.slice(0, entry + 1) }),
     line,
     call: printCall(parting.call),
     ...(parting.iteration === 0 ? {} : { iteration: parting.iteration }),
@@ -89,20 +89,17 @@ const tell = (
       b: { words: words.b, clauses: behind.b.map(factsOf) },
     },
     seen: { ...(inA === undefined ? {} : { a: inA }), ...(inB === undefined ? {} : { b: inB }) },
-    ...intentOf(parting, declared),
+    ...intentOf(parting, declared, (step) => placeOf(program, step).line),
   };
 };
 
-/** The program up to a call (a repeat is kept whole), and the line that the call stands in. */
-const upTo = (program: Program, step: number): { readonly text: string; readonly line: number } => {
+/** Where a call stands: the entry of the program that holds it, and its line in the program's text (from 1, without lets). */
+const placeOf = (program: Program, step: number): { readonly entry: number; readonly line: number } => {
   let index = 0;
-  let line = 0;
+  let line = 1;
   for (const [at, entry] of program.steps.entries()) {
     const size = entry.op === 'repeat' ? entry.body.length : 1;
-    if (step < index + size) {
-      const text = printProgram({ lets: {}, steps: program.steps.slice(0, at + 1) });
-      return { text, line: line + 1 + (entry.op === 'repeat' ? 1 + step - index : 0) };
-    }
+    if (step < index + size) return { entry: at, line: line + (entry.op === 'repeat' ? 1 + step - index : 0) };
     index += size;
     line += entry.op === 'repeat' ? size + 2 : 1;
   }

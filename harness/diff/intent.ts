@@ -26,22 +26,25 @@ const INSTRUMENTS: ReadonlySet<ClauseId> = new Set(WORLD_CLAUSES.map(({ id }) =>
 
 type Declared = (clause: ClauseId) => boolean;
 
-/** Whether a parting is intended, and why. */
-export const intentOf = (parting: Parting, declared: Declared): Intent => {
+/** Whether a parting is intended, and why; calls are named by their lines in the program. */
+export const intentOf = (parting: Parting, declared: Declared, lineOf: (step: number) => number): Intent => {
   const sides = sidesOf(parting);
   const explained = (clauses: readonly Clause[]): boolean =>
     clauses.length > 0 && clauses.every(({ id }) => declared(id));
   if (sides.every(({ a, b }) => explained(a) || explained(b))) {
     const named = unique(sides.flatMap(({ a, b }) => [...(explained(a) ? a : []), ...(explained(b) ? b : [])]));
-    return { intended: true, why: `declared: ${named.join(', ')}` };
+    return { intended: true, why: `declared by ${named.join(', ')}` };
   }
   const [cause] = parting.earlier;
   if (cause !== undefined && sides.every(({ a, b }) => [...a, ...b].every(({ id }) => INSTRUMENTS.has(id)))) {
-    return { intended: true, why: `shows what call ${cause.step} did, which ${cause.clause} declares` };
+    return {
+      intended: true,
+      why: `shows what line ${lineOf(cause.step)} did, under ${cause.clause}, which is declared`,
+    };
   }
   const undeclared = sides.filter(({ a, b }) => !explained(a) && !explained(b));
   const named = unique(undeclared.flatMap(({ a, b }) => [...a, ...b]).filter(({ id }) => !declared(id)));
-  const follows = cause === undefined ? '' : `; it may follow from call ${cause.step}, answered under ${cause.clause}`;
+  const follows = cause === undefined ? '' : `; it may follow from line ${lineOf(cause.step)}, under ${cause.clause}`;
   return { intended: false, why: `not declared to change: ${named.join(', ') || 'the call'}${follows}` };
 };
 

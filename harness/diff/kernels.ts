@@ -2,6 +2,7 @@ import { groupBy } from '../report/group.ts';
 import { rerunCommand } from '../report/layout.ts';
 import type { CaseRecord, RunRecord } from '../report/record.ts';
 import { endedAs } from '../report/tally.ts';
+import { firstOtherAnswer } from './answers.ts';
 import type { Both, Either, KernelCase, KernelChange, KernelFacts, Side } from './spec-diff.ts';
 
 /**
@@ -35,8 +36,11 @@ const compareRuns = (a: RunRecord, b: RunRecord): KernelFacts => {
       if (other === undefined || one.verdict !== other.verdict) apart.push({ reason: reason ?? '', id: one.id });
       continue;
     }
-    const how = howChanged(one, other);
-    if (how !== undefined) changes.push({ id: one.id, clause: one.clause, how, a: told(one, a), b: told(other, b) });
+    const first = firstOtherAnswer(one, other);
+    const how = howChanged(one, other) ?? (first === undefined ? undefined : 'answered otherwise');
+    if (how === undefined) continue;
+    const { id, clause } = one;
+    changes.push({ id, clause, how, a: told(one, a), b: told(other, b), ...(first === undefined ? {} : { first }) });
   }
   for (const id of inB.keys()) apart.push({ reason: 'only the second run has them', id });
   const incomparable = [...groupBy(apart, ({ reason }) => reason)].map(([reason, all]) => ({
@@ -59,9 +63,8 @@ const unjudged = (one: CaseRecord, other: CaseRecord): string | undefined => {
 const howChanged = (one: CaseRecord, other: CaseRecord): KernelChange['how'] | undefined => {
   if (!blamesKernel(one) && blamesKernel(other)) return 'newly broken';
   if (blamesKernel(one) && !blamesKernel(other)) return 'mended';
-  if (endedAs(one) !== endedAs(other) || brokenOf(one) !== brokenOf(other)) return 'answered otherwise';
-  // With another program, other answers are to be expected.
-  return one.program === other.program && one.observed !== other.observed ? 'answered otherwise' : undefined;
+  const same = endedAs(one) === endedAs(other) && brokenOf(one) === brokenOf(other);
+  return same ? undefined : 'answered otherwise';
 };
 
 const brokenOf = ({ broken }: CaseRecord): string =>

@@ -28,6 +28,8 @@ export function* diffMarkdown(diff: SpecDiff, options: Telling = {}): Generator<
   yield `- A, expected: ${inline(sideText(a))}: ${inline(a.summary)}\n- B, observed: ${inline(sideText(b))}: ${inline(b.summary)}\n\n`;
   yield '| | |\n|--|--|\n';
   for (const [label, text] of headlines(diff)) yield `| ${label} | ${inline(text)} |\n`;
+  const ofRuns = a.run !== undefined && b.run !== undefined;
+  if (ofRuns) yield* kernels(diff);
   for (const intended of [false, true]) yield* behaviour(diff, intended);
   if (diff.clauses.changes.length > 0)
     yield '\n## Clauses\n\n| clause | change | A says | B says | programs |\n|--|--|--|--|--|\n';
@@ -35,9 +37,9 @@ export function* diffMarkdown(diff: SpecDiff, options: Telling = {}): Generator<
   if (diff.numbers.length > 0) yield '\n## Numbers\n\n';
   for (const one of diff.numbers) yield `- ${code(one.number)}: ${inline(numberText(one))}\n`;
   yield* layouts(diff);
-  yield* kernels(diff);
+  if (!ofRuns) yield* kernels(diff);
   const tested = testedBy(diff, options.testedBy);
-  yield `\n${tested.length === 0 ? NOT_TESTED : fenced(tested.join('\n'))}\n`;
+  yield `\n${tested.length === 0 ? NOT_TESTED : fenced(tested.map(({ line, note }) => `${line}\n# ${note}`).join('\n'))}\n`;
 }
 
 function* behaviour(diff: SpecDiff, intended: boolean): Generator<string> {
@@ -94,8 +96,9 @@ function* kernels({ kernels: found, sides }: SpecDiff): Generator<string> {
     if (tally !== undefined)
       yield `- ${side.toUpperCase()}, ${inline(sideText(sides[side]))}: ${inline(tallyText(tally))}\n`;
   }
-  for (const { id, how, a, b } of found.changes) {
+  for (const { id, how, a, b, first } of found.changes) {
     yield `\n### ${inline(id)}: ${how}\n\n`;
+    if (first !== undefined) yield `- call: ${code(first.call)}\n  - A: ${code(first.a)}\n  - B: ${code(first.b)}\n`;
     if (a !== undefined) yield* kernelCase('A', a);
     if (b !== undefined) yield* kernelCase('B', b);
   }

@@ -155,6 +155,8 @@ export interface KernelChange extends Either<KernelCase> {
   readonly id: string;
   readonly clause: string;
   readonly how: 'newly broken' | 'mended' | 'answered otherwise' | 'broken';
+  /** The first call of the same program that two kernels answered otherwise, as program text, with both answers. */
+  readonly first?: Both<string> & { readonly call: string };
 }
 
 /** What the kernels of the runs did. */

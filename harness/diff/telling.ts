@@ -1,5 +1,6 @@
 import { groupBy } from '../report/group.ts';
 import { count, rerunCommand, shellWord } from '../report/layout.ts';
+import * as vfio from '../uapi/vfio.ts';
 import type {
   BehaviourChange,
   Change,
@@ -100,7 +101,7 @@ export const headlines = (diff: SpecDiff): readonly (readonly [label: string, te
 
 const kernelsText = ({ kernels }: SpecDiff): string => {
   const changes = kernels?.changes ?? [];
-  if (changes.length === 0) return 'nothing differs';
+  if (changes.length === 0) return 'no new differences';
   return [...groupBy(changes, ({ how }) => how)].map(([how, all]) => `${all.length} ${how}`).join(', ');
 };
 
@@ -135,15 +136,20 @@ export const reproduce = (diff: SpecDiff, { id, clause }: BehaviourChange): read
 const crossed = (kernel: SideFacts, model: SideFacts, id: string): string =>
   rerunCommand(id, ['--kernel', kernel.revision.replace(/^linux-/, ''), '--revision', model.revision]);
 
-/** The line that a maintainer takes into a commit, with what was seen; one side's kernel must have run for it. */
-export const testedBy = ({ sides, kernels, version }: SpecDiff, who: string | undefined): readonly string[] =>
+/** The lines that a maintainer takes into a commit, each with what it stands on; a kernel must have run for one. */
+export const testedBy = (
+  { sides, kernels, version }: SpecDiff,
+  who: string | undefined,
+): readonly { readonly line: string; readonly note: string }[] =>
   (['a', 'b'] as const).flatMap((side) => {
     const { run, revision } = sides[side];
     if (run === undefined) return [];
     const tally = tallyText(kernels?.tallies[side] ?? {});
     return [
-      `Tested-by: ${who ?? 'NAME <ADDRESS>'}`,
-      `  # Linux ${run.kernel} against ${revision}, vfio-conform ${version}: ${tally}`,
+      {
+        line: `Tested-by: ${who ?? 'NAME <ADDRESS>'}`,
+        note: `Linux ${run.kernel} against ${revision}, vfio-conform ${version}: ${tally}`,
+      },
     ];
   });
 
@@ -167,4 +173,17 @@ export const numberText = ({ on, a, b, change }: NumberChange): string => {
   const where = `${(b ?? a)?.name} on ${on} files`;
   if (change === 'changed') return `${where}: ${a?.id} in A, ${b?.id} in B (the number has another meaning)`;
   return `${where}: ${(b ?? a)?.id} ${change}`;
+};
+
+const REQUESTS: ReadonlyMap<string, string> = new Map(
+  Object.entries<unknown>(vfio).flatMap(([name, value]) =>
+    typeof value === 'bigint' && value >= vfio.VFIO_GET_API_VERSION ? [[`0x${value.toString(16)}`, name]] : [],
+  ),
+);
+
+/** The name of the request in a line of a program; none where the two sides do not mean the same by the number. */
+export const requestName = ({ numbers }: SpecDiff, line: string): string | undefined => {
+  const number = / ioctl \S+ (0x[0-9a-f]+)/.exec(line)?.[1];
+  if (number === undefined || numbers.some((one) => one.number === number)) return undefined;
+  return REQUESTS.get(number);
 };

@@ -31,14 +31,17 @@ export function* diffText(diff: SpecDiff, options: Telling = {}): Generator<stri
   for (const { name, run } of [a, b]) {
     if (run?.interrupted !== undefined) yield `\n${wrap(`The run in ${name} is partial: ${run.interrupted}`)}\n`;
   }
+  const ofRuns = a.run !== undefined && b.run !== undefined;
+  if (ofRuns) yield* kernelsText(diff);
   yield* behaviourText(diff, false);
   yield* behaviourText(diff, true);
   yield* clausesText(diff);
   yield* numbersText(diff);
   yield* structsText(diff);
-  yield* kernelsText(diff);
+  if (!ofRuns) yield* kernelsText(diff);
   const tested = testedBy(diff, options.testedBy);
-  yield `\n${tested.length === 0 ? NOT_TESTED : tested.map((line) => wrap(line, '  # ', WIDTH, '')).join('\n')}\n`;
+  yield tested.length === 0 ? `\n${NOT_TESTED}\n` : '\n';
+  for (const { line, note } of tested) yield `${line}\n${wrap(note, '# ')}\n`;
 }
 
 const heading = (text: string): string => `\n${text}\n${'-'.repeat(text.length)}\n`;
@@ -61,8 +64,7 @@ const changeText = (diff: SpecDiff, { change, others }: Alike): string => {
     ...clausesOf(diff, change).flatMap(behindText),
     labelled('call', change.call),
     field('expected', `${change.allowed.a.words} (${a.revision})`),
-    field('observed', `${change.allowed.b.words} (${b.revision})`),
-    ...seenText(diff, change),
+    ...observedText(diff, change, `${change.allowed.b.words} (${b.revision})`),
     field(change.intended ? 'intended' : 'why', change.why),
     ...reproduce(diff, change).map((line, index) => commandText(index === 0 ? 'reproduce' : '', line)),
     ...(others.length === 0 ? [] : [field('likewise', idsText(others))]),
@@ -83,12 +85,19 @@ const behindText = (clause: ToldClause): readonly string[] => {
   return [field('clause', `${id}${gone}: ${first.says}`), field('', `(${first.source})`), ...also];
 };
 
-const seenText = (diff: SpecDiff, { seen }: BehaviourChange): readonly string[] =>
-  (['a', 'b'] as const).flatMap((side) => {
-    const one = seen[side];
-    const run = diff.sides[side].run;
-    return one === undefined || run === undefined ? [] : [field('kernel', `${run.kernel} ${seenSentence(diff, one)}`)];
-  });
+/** What is observed: what B's kernel did, if there was one and it told; otherwise what B's model allows. */
+const observedText = (diff: SpecDiff, { seen }: BehaviourChange, allowed: string): readonly string[] => {
+  const told = (side: 'a' | 'b'): string | undefined => {
+    const [one, run] = [seen[side], diff.sides[side].run];
+    return one === undefined || run === undefined ? undefined : `Linux ${run.kernel} ${seenSentence(diff, one)}`;
+  };
+  const [inA, inB] = [told('a'), told('b')];
+  return [
+    ...(inA === undefined ? [] : [field("A's kernel", inA)]),
+    field(inB === undefined ? 'observed' : 'B allows', allowed),
+    ...(inB === undefined ? [] : [field('observed', inB)]),
+  ];
+};
 
 /** Verbatim text behind a label; it is folded where it does not fit. */
 const labelled = (label: string, text: string): string => {
@@ -176,7 +185,7 @@ function* kernelsText(diff: SpecDiff): Generator<string> {
   for (const { reason, ids } of kernels.incomparable) yield `\n${field('aside', `${reason}: ${idsText(ids)}`)}\n`;
 }
 
-const kernelText = ({ id, how, a, b }: KernelChange): string => {
+const kernelText = ({ id, how, a, b, first }: KernelChange): string => {
   const told = [
     ['A', a],
     ['B', b],
@@ -184,6 +193,7 @@ const kernelText = ({ id, how, a, b }: KernelChange): string => {
   return [
     '',
     wrap(`${how}: ${id}`, '  ', WIDTH, ''),
+    ...(first === undefined ? [] : [labelled('call', first.call), labelled('A', first.a), labelled('B', first.b)]),
     ...told.flatMap(([label, one]) => {
       if (one === undefined) return [];
       const known = one.known === undefined ? '' : ` (known: ${one.known})`;

@@ -1,6 +1,15 @@
 import { count } from '../../report/layout.ts';
 import type { BehaviourChange, SpecDiff } from '../spec-diff.ts';
-import { type Alike, alike, clausesOf, reproduce, sameWords, seenSentence, type ToldClause } from '../telling.ts';
+import {
+  type Alike,
+  alike,
+  clausesOf,
+  reproduce,
+  requestName,
+  sameWords,
+  seenSentence,
+  type ToldClause,
+} from '../telling.ts';
 import { anchor, html, type Markup } from './markup.ts';
 import { wordDiff } from './words.ts';
 
@@ -36,7 +45,7 @@ ${change.intended ? '' : html`<span class="badge bad">unintended</span>`}</div>
 <div class="versus">${allowed(diff, change, 'a')}${allowed(diff, change, 'b')}</div>
 <div class="body">${clausesOf(diff, change).map((clause) => rule(diff, clause))}
 <p class="small soft">${change.intended ? 'Intended' : 'Unintended'}: ${change.why}</p>
-${program(change)}
+${program(diff, change)}
 <details><summary>How to see it again${others.length > 0 ? html`, and ${count(others.length, 'program')} like it` : ''}</summary>
 <pre class="run">${reproduce(diff, change).join('\n')}</pre>
 ${others.length > 0 ? html`<ul>${others.map((id) => html`<li>${id}</li>`)}</ul>` : ''}</details></div></article>`;
@@ -62,14 +71,24 @@ const rule = (diff: SpecDiff, clause: ToldClause): Markup => {
 };
 
 /** The program up to the call where the two part, which is marked; the beginning of a long one is left out. */
-const program = ({ program: text, line, iteration }: BehaviourChange): Markup => {
+const program = (diff: SpecDiff, { program: text, line, iteration }: BehaviourChange): Markup => {
   const lines = text.trimEnd().split('\n');
   const from = lines.length > LINES_BEFORE + 4 ? Math.max(0, line - LINES_BEFORE) : 0;
   const shown = lines.slice(from, line + 2);
-  return html`<div class="program mono">${from > 0 ? html`<div><span class="n">…</span>${count(from, 'line')} before</div>` : ''}${shown.map(
-    (one, index) =>
-      html`<div class="${from + index + 1 === line ? 'here' : ''}"><span class="n">${from + index + 1}</span><span>${one}${
-        from + index + 1 === line && iteration !== undefined ? html` (iteration ${iteration})` : ''
-      }</span></div>`,
-  )}</div>`;
+  const told = shown.map((one, index) => {
+    const number = from + index + 1;
+    const name = requestName(diff, one);
+    const comments = [
+      ...(name === undefined ? [] : [name]),
+      ...(number === line && iteration !== undefined ? [`iteration ${iteration}`] : []),
+    ];
+    return html`<div class="${number === line ? 'here' : ''}"><span class="n">${number}</span><span>${one}${
+      comments.length === 0 ? '' : html` <span class="comment">${comments.join(', ')}</span>`
+    }</span></div>`;
+  });
+  const before =
+    from === 0
+      ? ''
+      : html`<div><span class="n">…</span><span class="comment">${count(from, 'line')} before</span></div>`;
+  return html`<div class="program mono">${before}${told}</div>`;
 };

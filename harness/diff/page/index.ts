@@ -21,15 +21,19 @@ export function* diffPage(diff: SpecDiff, options: Telling = {}): Generator<stri
 <div class="sides">${sideCard(a, 'a')}${sideCard(b, 'b')}</div>${tiles(diff)}</header>
 <nav aria-label="Sections">${sections(diff).map(([id, name]) => html`<a href="#${id}">${name}</a>`)}</nav><main>`
     .markup;
+  const ofRuns = a.run !== undefined && b.run !== undefined;
+  if (ofRuns) yield kernelsSection(diff).markup;
   yield behaviourSection(diff, false).markup;
   yield behaviourSection(diff, true).markup;
   yield clausesSection(diff).markup;
   yield numbersSection(diff).markup;
   yield structsSection(diff).markup;
-  yield kernelsSection(diff).markup;
+  if (!ofRuns) yield kernelsSection(diff).markup;
   const tested = testedBy(diff, options.testedBy);
   yield html`</main><footer>${
-    tested.length === 0 ? html`<p>${NOT_TESTED}</p>` : html`<pre class="run">${tested.join('\n')}</pre>`
+    tested.length === 0
+      ? html`<p>${NOT_TESTED}</p>`
+      : html`<pre class="run">${tested.map(({ line, note }) => `${line}\n# ${note}`).join('\n')}</pre>`
   }<p>vfio-conform ${diff.version}. A is what is expected, B what is observed.</p></footer></body></html>
 `.markup;
 }

@@ -1,4 +1,4 @@
-import type { Either, KernelCase, KernelChange, SpecDiff } from '../spec-diff.ts';
+import type { KernelChange, SpecDiff } from '../spec-diff.ts';
 import { sideText, tallyText } from '../telling.ts';
 import { html, type Markup } from './markup.ts';
 
@@ -36,14 +36,15 @@ const kernelCard = (
   change: KernelChange,
 ): Markup => html`<article class="${change.how === 'mended' ? '' : 'unintended'}">
 <div class="head"><h3>${change.id}</h3><span class="badge ${change.how === 'mended' ? 'mended' : 'bad'}">${change.how}</span></div>
+${change.first === undefined ? '' : html`<div class="body"><code>${change.first.call}</code></div>`}
 <div class="versus">${side(change, 'a')}${side(change, 'b')}</div></article>`;
 
-const side = (change: Either<KernelCase>, name: 'a' | 'b'): Markup => {
+const side = (change: KernelChange, name: 'a' | 'b'): Markup => {
   const one = change[name];
   if (one === undefined)
     return html`<div class="${name}"><div class="who in-${name}">${name.toUpperCase()}</div><div class="soft">no kernel was run</div></div>`;
   return html`<div class="${name}"><div class="who"><span class="in-${name}">${name.toUpperCase()}</span></div>
-<div class="what">${one.verdict}${one.known === undefined ? '' : ` (known: ${one.known})`}</div>
+<div class="what">${change.first === undefined ? '' : html`<code>${change.first[name]}</code><br>`}${one.verdict}${one.known === undefined ? '' : ` (known: ${one.known})`}</div>
 ${one.broken.length === 0 && one.reason !== undefined ? html`<p class="small">${one.reason}</p>` : ''}
 ${one.broken.map(
   ({

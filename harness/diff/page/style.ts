@@ -28,7 +28,7 @@ export const STYLE = `
   }
   body { font-size: 9.5pt; }
   nav { display: none; }
-  article, .map, tr, .side { break-inside: avoid; }
+  .versus, .rule, .program, .map, tr, .side { break-inside: avoid; } .head { break-after: avoid; }
   h2, h3 { break-after: avoid; }
   details::details-content { content-visibility: visible; block-size: auto; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
@@ -44,7 +44,7 @@ h2 { font-size: 19px; font-weight: 650; margin: 48px 0 6px; }
 h3 { font: 600 14px/1.4 var(--mono); margin: 0; overflow-wrap: anywhere; }
 h4 { font-size: 13px; font-weight: 600; margin: 0 0 6px; }
 p { margin: 6px 0; }
-.lead { color: var(--soft); margin: 0 0 16px; max-width: 75ch; }
+.lead { color: var(--soft); margin: 0 0 16px; max-width: 95ch; }
 .soft { color: var(--soft); } .small { font-size: 13px; } .source { color: var(--faint); font-size: 12.5px; }
 .in-a { color: var(--a); } .in-b { color: var(--b); }
 code, pre, .mono { font-family: var(--mono); font-size: 12.5px; }
@@ -59,9 +59,9 @@ nav { padding-top: 20px; display: flex; flex-wrap: wrap; gap: 6px 18px; font-siz
 .side .name { font: 600 16px/1.4 var(--mono); overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 12px; margin: 8px 0 0; font-size: 13px; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(180px, 1fr)); gap: 1px; margin-top: 14px;
-  background: var(--line); border: 1px solid var(--line); border-radius: 6px; overflow: hidden; }
-.tile { background: var(--card); padding: 12px 18px 14px; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); margin-top: 14px;
+  background: var(--card); border: 1px solid var(--line); border-radius: 6px; overflow: hidden; }
+.tile { padding: 12px 18px 14px; box-shadow: 1px 1px 0 var(--line); }
 .tile .label { font-size: 12.5px; color: var(--soft); }
 .tile .number { font-size: 24px; font-weight: 620; font-variant-numeric: tabular-nums; line-height: 1.3; }
 .tile .number.bad { color: var(--bad); }
@@ -88,6 +88,7 @@ article.unintended { border-left: 4px solid var(--bad); }
 .program div { padding: 0 14px; white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.6; color: var(--soft); display: flex; gap: 12px; }
 .program .n { color: var(--faint); flex: none; width: 2.4em; text-align: right; user-select: none; }
 .program .here { background: var(--mark); color: var(--ink); font-weight: 600; }
+.program .comment { color: var(--faint); font-family: var(--sans); font-weight: 400; margin-left: 8px; }
 .rule { margin: 10px 0 0; }
 .says { max-width: 85ch; }
 ins { background: var(--new-wash); color: var(--new); text-decoration: none; border-radius: 2px; }
@@ -97,7 +98,7 @@ details ul { columns: 2; column-gap: 24px; margin: 8px 0 0; padding-left: 18px; 
 details li { overflow-wrap: anywhere; break-inside: avoid; }
 pre.run { margin: 8px 0 0; white-space: pre-wrap; overflow-wrap: anywhere; background: var(--well); border-radius: 5px; padding: 9px 14px; }
 table { border-collapse: collapse; width: 100%; background: var(--card); border: 1px solid var(--line); border-radius: 6px; font-size: 14px; }
-th { text-align: left; font-weight: 600; font-size: 12.5px; color: var(--soft); }
+th { text-align: left; font-weight: 600; font-size: 12.5px; color: var(--soft); white-space: nowrap; }
 th, td { padding: 9px 14px; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
 tr:last-child td { border-bottom: 0; }
 .maps { display: grid; grid-template-columns: 1fr 1fr; gap: 18px; padding: 4px 18px 16px; }

@@ -2,12 +2,16 @@ import { html, type Markup } from './markup.ts';
 
 /** Longer sentences than this are shown one behind the other. */
 const MOST_WORDS = 400;
+/** Sentences that have less than this in common are two sentences. */
+const LEAST_COMMON = 0.5;
 
 /** Two sentences as one, with what was taken out and what was put in. */
 export const wordDiff = (before: string, after: string): Markup => {
   const [a, b] = [before.split(/\s+/), after.split(/\s+/)];
-  if (a.length > MOST_WORDS || b.length > MOST_WORDS) return html`<del>${before}</del> <ins>${after}</ins>`;
+  const apart = html`<del>${before}</del><br><ins>${after}</ins>`;
+  if (a.length > MOST_WORDS || b.length > MOST_WORDS) return apart;
   const common = lengths(a, b);
+  if (at(common, 0, 0) < LEAST_COMMON * Math.max(a.length, b.length)) return apart;
   const parts: Markup[] = [];
   let [i, j] = [0, 0];
   while (i < a.length || j < b.length) {
