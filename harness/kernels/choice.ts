@@ -3,10 +3,11 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { HostTrouble, UsageTrouble } from '../trouble.ts';
-import { type BuiltModules, buildModules, buildTestModule } from './build.ts';
+import { type BuiltModules, buildModules, buildTestModule, type TestModuleOptions } from './build.ts';
 import { fetchKernel, type Kernel } from './fetch.ts';
 import { kernelNames, readManifest } from './manifest.ts';
 import { readPatches } from './patches.ts';
+import { canBuildFor } from './toolchain.ts';
 
 const FIXTURES = fileURLToPath(new URL('../../fixtures', import.meta.url));
 const SERIES = join(FIXTURES, 'patches');
@@ -84,30 +85,36 @@ export const prepareKernel = async (choice: KernelChoice, cache: string): Promis
     choice.patches === undefined
       ? undefined
       : await buildModules({ ...common, patches: await readPatches(choice.patches) });
-  const notes = [...kernel.notes, ...(patched?.notes ?? [])];
-  const modules: string[] = patched?.modules.map(({ path }) => path) ?? [];
-  const moduleParameters: Record<string, readonly string[]> = {};
-  for (const { folder, parameters } of TEST_MODULES.filter(({ kernels }) => kernels.test(choice.name))) {
-    const source = join(FIXTURES, 'modules', folder);
-    const built = await buildTestModule({
-      ...common,
-      source,
-      ...(patched === undefined ? {} : { against: patched }),
-    }).catch((cause: unknown) => {
-      if (!(cause instanceof HostTrouble)) throw cause;
-      notes.push(`without the test module ${folder}: ${cause.message}`);
-    });
-    for (const { name, path } of built?.modules ?? []) {
-      modules.push(path);
-      moduleParameters[name] = parameters;
-    }
-  }
+  const tests = canBuildFor(choice.base)
+    ? await testModules(choice, { ...common, ...(patched === undefined ? {} : { against: patched }) })
+    : { modules: [], notes: [`without test modules: they can be built for 6.1 only, so far`] };
   return {
     choice,
     kernel,
     ...(patched === undefined ? {} : { patched }),
-    modules,
-    moduleParameters,
-    notes,
+    modules: [...(patched?.modules ?? []), ...tests.modules].map(({ path }) => path),
+    moduleParameters: Object.fromEntries(tests.modules.map(({ name, parameters }) => [name, parameters])),
+    notes: [...kernel.notes, ...(patched?.notes ?? []), ...tests.notes],
   };
+};
+
+interface TestModules {
+  readonly modules: readonly { readonly name: string; readonly path: string; readonly parameters: readonly string[] }[];
+  readonly notes: readonly string[];
+}
+
+const testModules = async (choice: KernelChoice, options: Omit<TestModuleOptions, 'source'>): Promise<TestModules> => {
+  const wanted = TEST_MODULES.filter(({ kernels }) => kernels.test(choice.name));
+  const built = await Promise.all(
+    wanted.map(async ({ folder, parameters }): Promise<TestModules> => {
+      try {
+        const { modules } = await buildTestModule({ ...options, source: join(FIXTURES, 'modules', folder) });
+        return { modules: modules.map(({ name, path }) => ({ name, path, parameters })), notes: [] };
+      } catch (cause) {
+        if (!(cause instanceof HostTrouble)) throw cause;
+        return { modules: [], notes: [`without the test module ${folder}: ${cause.message}`] };
+      }
+    }),
+  );
+  return { modules: built.flatMap(({ modules }) => modules), notes: built.flatMap(({ notes }) => notes) };
 };

@@ -11,6 +11,9 @@ const BASES: Readonly<Record<string, { readonly source: string; readonly release
   '6.1': { source: 'linux-source-6.1', release: /^6\.1\.0-\d+-amd64$/ },
 };
 
+/** Whether modules can be built for a kernel. */
+export const canBuildFor = (base: string): boolean => Object.hasOwn(BASES, base);
+
 /** All that a build's result depends on beside the patches. Folders and files are absolute paths. */
 export interface Toolchain {
   readonly base: string;
@@ -43,7 +46,7 @@ export interface ToolchainOptions {
 /** Throws UsageTrouble for a base that is not known, HostTrouble for a package or program that is missing. */
 export const findToolchain = async (options: ToolchainOptions): Promise<Toolchain> => {
   const { base, packages = '/usr/src', headersOnly = false } = options;
-  const known = Object.hasOwn(BASES, base) ? BASES[base] : undefined;
+  const known = canBuildFor(base) ? BASES[base] : undefined;
   if (known === undefined) {
     throw new UsageTrouble(
       `there is no base ${JSON.stringify(base)}; expected one of: ${Object.keys(BASES).join(', ')}`,
