@@ -1,12 +1,20 @@
 import type { Case } from '../cases/case.ts';
+import { cleanup } from '../cases/cleanup.ts';
 import { type Scenario, scenario } from '../cases/scenario.ts';
 import { readyContainer } from '../cases/vfio.ts';
 import { type Field, field, type Objection, objection, type Request, type Rule, request } from '../model/clauses.ts';
 import type { IommuFile } from '../model/type1/files.ts';
+import type { IoctlCall } from '../model/world/kernel-file.ts';
+import { printProgram } from '../program/text.ts';
+import type { RunRecord } from '../report/record.ts';
 import { LINUX_6_1 } from '../revisions/linux-6.1.ts';
 import type { Clause, ClauseId } from '../spec/clause.ts';
 import { byId, inForce, type Revision } from '../spec/revision.ts';
+import { array, flexible, struct, u8, u16, u32, u64 } from '../uapi/struct.ts';
 import * as uapi from '../uapi/vfio.ts';
+import { type DiffOptions, specDiff } from './index.ts';
+import type { Side, SpecDiff } from './spec-diff.ts';
+import type { AnyStruct } from './structs.ts';
 
 /* A small patch, made up for the tests of this room, and programs that show it. */
 
@@ -67,7 +75,7 @@ export const REVIEWED: Revision = {
   clauses: byId(NO_PING),
 };
 
-/** States the answer to argsz below 32 as a *request* that swallows it: what unmaps later differs, and nobody said so. */
+/** States MAP_DMA anew so that it maps nothing: what a later UNMAP_DMA returns differs, and no clause says so. */
 export const CARELESS: Revision = {
   id: 'careless/posted',
   base: LINUX_6_1,
@@ -75,7 +83,27 @@ export const CARELESS: Revision = {
   clauses: byId(anew<Request<unknown, unknown>>('map/maps', { effect: () => undefined })),
 };
 
-/** An extra field in the reply of GET_INFO, over bytes that are promised to stay. */
+/** A patch whose PING stores a byte where its argument points, and names no clause for what it stores. */
+export const storing = (byte: number): Revision => ({
+  id: `storing/${byte}`,
+  base: LINUX_6_1,
+  summary: 'PING stores a byte',
+  clauses: byId(
+    request<IommuFile, IoctlCall>({
+      id: 'ping/answers',
+      level: 'must',
+      says: `PING stores ${byte}.`,
+      source: 'A. Author, another version of the patch',
+      on: 'iommu',
+      request: PING.request,
+      situation: (_, call) => call,
+      stages: ['arguments'],
+      effect: ({ caller, argument }) => void caller.space.write(argument.value, Uint8Array.of(byte)),
+    }),
+  ),
+});
+
+/** One more field in the reply of GET_INFO, where bytes were promised to stay what they were. */
 export const PADDED: Revision = {
   id: 'padded/posted',
   base: LINUX_6_1,
@@ -91,6 +119,17 @@ export const PADDED: Revision = {
     }),
   ),
 };
+
+/** A revision as a side. */
+export const side = (revision: Revision, run?: RunRecord): Side => ({
+  name: run === undefined ? revision.id : 'reports/a-run',
+  revision,
+  ...(run === undefined ? {} : { run }),
+});
+
+/** What differs between two of them on the programs below. */
+export const diffOf = (a: Side, b: Side, options: Partial<DiffOptions> = {}): SpecDiff =>
+  specDiff(a, b, { version: '0.1.0', cases: CASES, ...options });
 
 const aCase = (id: ClauseId, title: string, write: (s: Scenario) => void): Case => {
   const written = scenario();
@@ -125,6 +164,11 @@ export const CASES: readonly Case[] = [
     const c = readyContainer(s);
     c.ioctl(PING.request, { kind: 'value', value: 0n });
   }),
+  aCase('ping/answers', 'stores', (s) => {
+    const c = readyContainer(s);
+    c.ioctl(PING.request, { kind: 'place', place: c.memory.at() });
+    c.memory.read(0n, 1n);
+  }),
   aCase('unmap/size', 'what was mapped', (s) => {
     const c = readyContainer(s);
     c.map({ iova: 0n, size: PAGE }).succeeds();
@@ -135,3 +179,21 @@ export const CASES: readonly Case[] = [
     s.main.does({ op: 'ioctl', fd, request: uapi.VFIO_GET_API_VERSION, arg: { kind: 'value', value: 0n } });
   }),
 ];
+
+/** The program of a case as a run keeps it, but for the values of its host. */
+export const programText = (one: Case): string =>
+  printProgram({ lets: {}, steps: [...one.steps, ...cleanup(one.steps)] });
+
+/** Layouts that differ from one revision to another in every way that the pictures show. */
+export const layoutsOf = (revision: Revision): readonly AnyStruct[] =>
+  revision === LINUX_6_1
+    ? [
+        struct('capability', { flags: u32, info: flexible(u8) }),
+        struct('gone', { start: u64, length: u32 }),
+        struct('table', { head: u8, entries: array(u64, 20) }),
+      ]
+    : [
+        struct('capability', { flags: u32, reserved: u32, info: flexible(u8) }),
+        struct('holes', { id: u8, a_name_that_is_too_long: u16, value: u64 }),
+        struct('table', { entries: array(u64, 20), head: u8 }),
+      ];

@@ -43,6 +43,7 @@ export const REQUIREMENTS: readonly Requirement[] = [
   series('tar', 'tar', "unpacks the kernel's sources"),
   series('/usr/src/linux-source-6.1.tar.xz', 'linux-source-6.1', 'patches are applied to it'),
   test('sshd', 'openssh-server', 'stands for a lab host'),
+  test('chromium', 'chromium', 'looks at the page of a spec-diff'),
 ];
 
 function run(program: string, debianPackage: string, why: string): Requirement {
