@@ -110,7 +110,12 @@ clause('device/read-needs-read', () => {
   });
 });
 
-const info = (argsz: number) => inline(encode(uapi.vfioDeviceInfo, { argsz }));
+/** A VFIO_DEVICE_GET_INFO argument of `room` bytes, full of 0xee but for argsz. */
+const info = (argsz: number, room = 20) => {
+  const bytes = new Uint8Array(room).fill(0xee);
+  bytes.set(u32(argsz).subarray(0, room));
+  return inline(bytes);
+};
 
 clause('device/get-info', () => {
   test('succeeds', (s) => void edu(s).device.ioctl(uapi.VFIO_DEVICE_GET_INFO, info(20)).returns(0));
@@ -123,8 +128,15 @@ clause('device/info-argsz', () => {
   );
   each(
     { '16': 16, '20': 20, '4096': 4096 },
-    (s, argsz) => void edu(s).device.ioctl(uapi.VFIO_DEVICE_GET_INFO, info(argsz)).succeeds(),
+    (s, argsz) => void edu(s).device.ioctl(uapi.VFIO_DEVICE_GET_INFO, info(argsz, 64)).succeeds(),
   );
+});
+
+clause('device/info-within-argsz', () => {
+  const sizes = Array.from({ length: 20 }, (_, index) => 16 + index);
+  each(Object.fromEntries(sizes.map((argsz) => [`argsz ${argsz}`, argsz])), (s, argsz) => {
+    edu(s).device.ioctl(uapi.VFIO_DEVICE_GET_INFO, info(argsz, argsz)).succeeds();
+  });
 });
 
 clause('device/info-regions', () => {

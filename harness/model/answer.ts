@@ -79,7 +79,7 @@ const success = <F, S>({ request, fields }: Provision<F, S>, situation: S): Outc
   errno: 0,
   out: [...byteRules(fields, situation), ...(request.reply?.(situation) ?? [])],
   ...(request.untouched === undefined ? {} : { untouched: request.untouched }),
-  clauses: [request],
+  clauses: [request.returnedBy?.(situation) ?? request],
   commit() {
     request.effect?.(situation);
   },

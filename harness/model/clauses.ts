@@ -67,6 +67,8 @@ export interface Request<F, S> extends Clause {
   readonly effect?: (situation: S) => void;
   /** Reply: the return value; 0 unless it says otherwise. */
   readonly returns?: (situation: S) => RetRule;
+  /** The clause that the return value follows; the call's own unless it says otherwise. */
+  readonly returnedBy?: (situation: S) => Clause;
   /** Reply: bytes that are no field of their own; each says its clause. */
   readonly reply?: (situation: S) => readonly ByteRule[];
   /** The clause that is broken when bytes change that no field covers; by default the call's own. */

@@ -1,9 +1,11 @@
 import type { Revision } from '../spec/revision.ts';
 import { UsageTrouble } from '../trouble.ts';
 import { LINUX_6_1 } from './linux-6.1.ts';
+import { LINUX_6_12 } from './linux-6.12.ts';
+import { LINUX_7_2 } from './linux-7.2.ts';
 
 /** Every revision that can be named, bases before what is built on them. */
-export const REVISIONS: readonly Revision[] = [LINUX_6_1];
+export const REVISIONS: readonly Revision[] = [LINUX_6_1, LINUX_6_12, LINUX_7_2];
 
 /** The revision of that name. Throws UsageTrouble when there is none. */
 export const revisionNamed = (id: string): Revision => {

@@ -6,7 +6,7 @@ import {
   VFIO_PCI_NUM_REGIONS,
   vfioDeviceInfo,
 } from '../../uapi/vfio.ts';
-import { field, objection, request } from '../clauses.ts';
+import { field, objection, request, rule } from '../clauses.ts';
 import type { IoctlCall } from '../world/kernel-file.ts';
 import { type Found, readStruct } from './argument.ts';
 import { u32Bytes } from './bytes.ts';
@@ -22,9 +22,20 @@ const NUM_IRQS = 5;
 const INFO_SIZE = offsetOf(vfioDeviceInfo, 'cap_offset');
 const INFO_SIZE_WITH_OFFSET = INFO_SIZE + 4;
 
+/** How many bytes of the structure are written. */
+export const INFO_WITHIN_ARGSZ = rule<(argsz: number) => number>({
+  id: 'device/info-within-argsz',
+  level: 'must',
+  says: 'VFIO_DEVICE_GET_INFO writes no more than argsz allows: 16 bytes, 20 when argsz has room for cap_offset.',
+  source: `${HEADER}: argsz; vfio_pci_ioctl_get_info(), ${CORE}`,
+  rule: (argsz) => (argsz >= INFO_SIZE_WITH_OFFSET ? INFO_SIZE_WITH_OFFSET : INFO_SIZE),
+});
+
 interface InfoCall extends DeviceFile {
   /** The structure that it was given. */
   readonly asked: Found<typeof vfioDeviceInfo.fields>;
+  /** How many bytes of it are written. */
+  readonly size: number;
   readonly writable: boolean;
 }
 
@@ -37,10 +48,11 @@ const GET_DEVICE_INFO = request<DeviceFile, InfoCall>({
   request: VFIO_DEVICE_GET_INFO,
   situation: (file, { argument }: IoctlCall) => {
     const asked = readStruct(argument, vfioDeviceInfo, 0, INFO_SIZE);
-    const size = asked.argsz >= INFO_SIZE_WITH_OFFSET ? INFO_SIZE_WITH_OFFSET : INFO_SIZE;
-    return { ...file, asked, writable: argument.writable(0, size) };
+    const size = file.vfio.law.of(INFO_WITHIN_ARGSZ).rule(asked.argsz);
+    return { ...file, asked, size, writable: argument.writable(0, size) };
   },
   stages: ['read', 'arguments', 'reply'],
+  untouched: INFO_WITHIN_ARGSZ,
 });
 
 const INFO_UNREADABLE = objection(GET_DEVICE_INFO, {
@@ -106,7 +118,7 @@ const INFO_CAP_OFFSET = field(GET_DEVICE_INFO, {
   says: 'The field cap_offset is 0 for a device without capabilities, and is not written when argsz has no room for it.',
   source: `${HEADER}: vfio_device_info; vfio_pci_ioctl_get_info(), ${CORE}`,
   at: () => offsetOf(vfioDeviceInfo, 'cap_offset'),
-  bytes: ({ asked }) => (asked.argsz < INFO_SIZE_WITH_OFFSET ? undefined : u32Bytes(0)),
+  bytes: ({ size }) => new Uint8Array(size - INFO_SIZE),
 });
 
 const RESET = request<DeviceFile, DeviceFile>({
@@ -139,6 +151,7 @@ export const DEVICE_CLAUSES = [
   INFO_REGIONS,
   INFO_IRQS,
   INFO_CAP_OFFSET,
+  INFO_WITHIN_ARGSZ,
   RESET,
   NO_RESET,
 ];

@@ -41,6 +41,15 @@ const extension = (stated: Omit<Extension, 'kind' | 'level'>): Extension => ({
   ...stated,
 });
 
+export const NESTING_EXTENSION = extension({
+  id: 'container/extension-nesting',
+  says: 'CHECK_EXTENSION answers 1 for the nesting IOMMU (6), whatever the hardware can do.',
+  source: `${HEADER}; ${CHECK}`,
+  ids: [VFIO_TYPE1_NESTING_IOMMU],
+  supported: () => true,
+  type: { v2: true, nesting: true },
+});
+
 export const EXTENSION_CLAUSES = [
   extension({
     id: 'container/extension-type1',
@@ -58,14 +67,7 @@ export const EXTENSION_CLAUSES = [
     supported: () => true,
     type: { v2: true, nesting: false },
   }),
-  extension({
-    id: 'container/extension-nesting',
-    says: 'CHECK_EXTENSION answers 1 for the nesting IOMMU (6), whatever the hardware can do.',
-    source: `${HEADER}; ${CHECK}`,
-    ids: [VFIO_TYPE1_NESTING_IOMMU],
-    supported: () => true,
-    type: { v2: true, nesting: true },
-  }),
+  NESTING_EXTENSION,
   extension({
     id: 'container/extension-unmap-all',
     says: 'CHECK_EXTENSION answers 1 for UNMAP_ALL (9), whether an IOMMU is set or not.',

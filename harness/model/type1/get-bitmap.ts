@@ -59,7 +59,7 @@ const UNALIGNED = objection(DIRTY_PAGES_CALL, {
   when: ({ range, unit }) => range?.readable === true && ((range.iova | range.size) & (unit - 1n)) !== 0n,
 });
 
-const WRAPS = objection(DIRTY_PAGES_CALL, {
+export const DIRTY_WRAPS = objection(DIRTY_PAGES_CALL, {
   id: 'dirty/wraps',
   level: 'must',
   says: 'A range that goes beyond 2^64 is refused with EINVAL; one that ends exactly there may be.',
@@ -146,7 +146,7 @@ export const GET_BITMAP_CLAUSES = [
   NOT_TRACKING,
   ZERO_SIZE,
   UNALIGNED,
-  WRAPS,
+  DIRTY_WRAPS,
   PAGE_SIZE,
   BITMAP_TOO_SMALL,
   BITMAP_TOO_LARGE,

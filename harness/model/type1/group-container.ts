@@ -78,7 +78,7 @@ const CONTAINER_CLOSED = objection(SET_CONTAINER, {
   when: ({ target: { kind } }) => (kind === 'unknown' ? 'perhaps' : kind === 'closed'),
 });
 
-const NOT_A_CONTAINER = objection(SET_CONTAINER, {
+export const NOT_A_CONTAINER = objection(SET_CONTAINER, {
   id: 'group/set-container-other-file',
   level: 'must',
   says: 'SET_CONTAINER with the descriptor of something else is refused with EINVAL.',

@@ -65,7 +65,7 @@ const deviations = (call: InfoCall): readonly Deviation<InfoCall>[] => {
 };
 
 /** How many bytes of the structure itself are written. */
-const WITHIN_ARGSZ = rule<(argsz: number) => number>({
+export const WITHIN_ARGSZ = rule<(argsz: number) => number>({
   id: 'info/within-argsz',
   level: 'must',
   says: 'GET_INFO writes no more than argsz allows: 16 bytes of the structure, 20 when argsz has room for cap_offset, and behind them only a chain that fits whole; the padding in between stays what it was.',
@@ -155,9 +155,10 @@ const CAP_OFFSET = field(GET_INFO_CALL, {
     'include/uapi/linux/vfio.h: a zero value for the first capability offset (if available within the provided argsz)',
   at: () => offsetOf(vfioIommuType1Info, 'cap_offset'),
   bytes: (call) =>
-    call.law.of(WITHIN_ARGSZ).rule(call.asked.argsz) < SIZE_WITH_OFFSET
-      ? undefined
-      : u32Bytes(hasRoom(call) ? CHAIN_AT : 0),
+    Buffer.concat([u32Bytes(hasRoom(call) ? CHAIN_AT : 0), u32Bytes(0)]).subarray(
+      0,
+      call.law.of(WITHIN_ARGSZ).rule(call.asked.argsz) - SIZE,
+    ),
 });
 
 export const INFO_CLAUSES = [

@@ -163,7 +163,7 @@ const UNALIGNED = objection(MAP_DMA, {
   when: ({ asked: { iova, vaddr, size }, unit }) => ((iova | vaddr | size) & (unit - 1n)) !== 0n,
 });
 
-const IOVA_WRAPS = objection(MAP_DMA, {
+export const IOVA_WRAPS = objection(MAP_DMA, {
   id: 'map/iova-wraps',
   level: 'must',
   says: 'A range of IOVA that goes beyond 2^64 is refused with EINVAL.',
@@ -173,7 +173,7 @@ const IOVA_WRAPS = objection(MAP_DMA, {
   when: ({ asked: { iova, size } }) => iova + size > TWO_TO_THE_64,
 });
 
-const VADDR_WRAPS = objection(MAP_DMA, {
+export const VADDR_WRAPS = objection(MAP_DMA, {
   id: 'map/vaddr-wraps',
   level: 'must',
   says: 'A range of virtual addresses that goes beyond 2^64 is refused with EINVAL.',

@@ -210,7 +210,7 @@ const UNALIGNED = objection(UNMAP_DMA, {
   when: ({ asked: { iova, size }, unit }) => ((iova | size) & (unit - 1n)) !== 0n,
 });
 
-const WRAPS = objection(UNMAP_DMA, {
+export const UNMAP_WRAPS = objection(UNMAP_DMA, {
   id: 'unmap/wraps',
   level: 'must',
   says: 'A range that goes beyond 2^64 is refused with EINVAL.',
@@ -253,7 +253,7 @@ export const UNMAP_CLAUSES = [
   ALL_WITH_RANGE,
   ZERO_SIZE,
   UNALIGNED,
-  WRAPS,
+  UNMAP_WRAPS,
   BISECTS,
   UNWRITABLE,
 ];

@@ -1,0 +1,43 @@
+import type { Objection } from '../model/clauses.ts';
+import { NESTING_EXTENSION } from '../model/type1/extensions.ts';
+import { DIRTY_WRAPS } from '../model/type1/get-bitmap.ts';
+import { IOVA_WRAPS, VADDR_WRAPS } from '../model/type1/map.ts';
+import { UNMAP_WRAPS } from '../model/type1/unmap.ts';
+import { byId, type Revision } from '../spec/revision.ts';
+import { LINUX_6_12 } from './linux-6.12.ts';
+
+const { type: _, ...noType } = NESTING_EXTENSION;
+
+const nestingGone: typeof NESTING_EXTENSION = {
+  ...noType,
+  id: 'container/extension-nesting-gone',
+  says: 'CHECK_EXTENSION answers 0 for the number that was the nesting IOMMU (6), and SET_IOMMU knows no such type.',
+  source: 'include/uapi/linux/vfio.h: __VFIO_RESERVED_TYPE1_NESTING_IOMMU',
+  supported: () => false,
+};
+
+/** The same refusal with the errno that overflows have now. */
+const overflows = <S>(clause: Objection<S>, where: string): Objection<S> => ({
+  ...clause,
+  says: clause.says.replace('EINVAL', 'EOVERFLOW'),
+  source: `${where}, drivers/vfio/vfio_iommu_type1.c: check_add_overflow()`,
+  errnos: ['EOVERFLOW'],
+});
+
+/** What changed in VFIO's containers, groups and type1 between 6.12 and 7.2. */
+export const LINUX_7_2: Revision = {
+  id: 'linux-7.2',
+  base: LINUX_6_12,
+  summary: 'VFIO containers, groups and the type1 IOMMU as of Linux 7.2',
+  clauses: {
+    'container/extension-nesting': null,
+    'container/set-iommu-nesting': null,
+    ...byId(
+      nestingGone,
+      overflows(IOVA_WRAPS, 'vfio_dma_do_map()'),
+      overflows(VADDR_WRAPS, 'vfio_dma_do_map()'),
+      overflows(UNMAP_WRAPS, 'vfio_dma_do_unmap()'),
+      overflows(DIRTY_WRAPS, 'vfio_iommu_type1_dirty_pages()'),
+    ),
+  },
+};
