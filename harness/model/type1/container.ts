@@ -61,6 +61,7 @@ const CHECK_EXTENSION = request<ContainerFile, NumberCall>({
   situation,
   stages: [],
   returns: (call) => ({ exactly: isSupported(call) ? 1n : 0n }),
+  returnedBy: ({ vfio, extension }) => extension ?? vfio.law.of(UNKNOWN_EXTENSION),
 });
 
 const UNKNOWN_EXTENSION = rule<() => boolean>({
