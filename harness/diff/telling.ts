@@ -137,21 +137,20 @@ const crossed = (kernel: SideFacts, model: SideFacts, id: string): string =>
   rerunCommand(id, ['--kernel', kernel.revision.replace(/^linux-/, ''), '--revision', model.revision]);
 
 /** The lines that a maintainer takes into a commit, each with what it stands on; a kernel must have run for one. */
-export const testedBy = (
-  { sides, kernels, version }: SpecDiff,
-  who: string | undefined,
-): readonly { readonly line: string; readonly note: string }[] =>
-  (['a', 'b'] as const).flatMap((side) => {
+export const testedBy = ({ sides, kernels, version }: SpecDiff, who = 'NAME <ADDRESS>'): readonly Tested[] => {
+  const told = (['a', 'b'] as const).flatMap((side) => {
     const { run, revision } = sides[side];
     if (run === undefined) return [];
     const tally = tallyText(kernels?.tallies[side] ?? {});
-    return [
-      {
-        line: `Tested-by: ${who ?? 'NAME <ADDRESS>'}`,
-        note: `Linux ${run.kernel} against ${revision}, vfio-conform ${version}: ${tally}`,
-      },
-    ];
+    return [`Linux ${run.kernel} against ${revision}, vfio-conform ${version}: ${tally}`];
   });
+  return [...new Set(told)].map((note) => ({ line: `Tested-by: ${who}`, note }));
+};
+
+interface Tested {
+  readonly line: string;
+  readonly note: string;
+}
 
 /** Why there is no such line. */
 export const NOT_TESTED = 'No Tested-by line: models were compared, no kernel was run.';

@@ -11,7 +11,11 @@ const MOST_BYTES = 16;
 
 /** What both sides allow at the call where they part, in words that stand behind "the call". */
 export const wordsOf = ({ answers, difference }: Parting): Both<string> => {
-  if (difference.kind !== 'bytes') return { a: answerWords(answers.a), b: answerWords(answers.b) };
+  if (difference.kind !== 'bytes') {
+    // Where one side returns a number, "succeeds" would hide that the other returns 0.
+    const plain = [answers.a, answers.b].flatMap(conforming).every((one) => one.errno !== 0 || isPlain(one));
+    return { a: answerWords(answers.a, plain), b: answerWords(answers.b, plain) };
+  }
   const tell = (side: 'a' | 'b'): string => {
     const told = difference.bytes
       .slice(0, MOST_PIECES)
@@ -22,22 +26,24 @@ export const wordsOf = ({ answers, difference }: Parting): Both<string> => {
   return { a: tell('a'), b: tell('b') };
 };
 
-const answerWords = (answer: Answer): string => {
+const answerWords = (answer: Answer, plain: boolean): string => {
   if (!('allowed' in answer)) return `is not specified (${answer.unspecified})`;
-  return resultsWords(conforming(answer));
+  return resultsWords(conforming(answer), plain);
 };
 
 /** `is refused with EINVAL or EFAULT, or succeeds`. */
-const resultsWords = (outcomes: readonly Outcome[]): string => {
+const resultsWords = (outcomes: readonly Outcome[], plain: boolean): string => {
   const errnos = [...new Set(outcomes.flatMap(({ errno }) => (errno === 0 ? [] : [errno])))];
-  const done = [...new Set(outcomes.filter(({ errno }) => errno === 0).map(resultWords))];
+  const done = [...new Set(outcomes.filter(({ errno }) => errno === 0).map((one) => resultWords(one, plain)))];
   return [...(errnos.length === 0 ? [] : [`is refused with ${errnos.join(' or ')}`]), ...done].join(', or ');
 };
 
-const resultWords = (outcome: Outcome): string => {
+/** Success that is no number of interest: 0, or a new descriptor. */
+const isPlain = ({ ret }: Outcome): boolean => !('exactly' in ret) || ret.exactly === 0n;
+
+const resultWords = (outcome: Outcome, plain = isPlain(outcome)): string => {
   if (outcome.errno !== 0) return `is refused with ${outcome.errno}`;
-  if (!('exactly' in outcome.ret)) return 'succeeds';
-  return outcome.ret.exactly === 0n ? 'succeeds' : `returns ${outcomeText(outcome)}`;
+  return plain ? 'succeeds' : `returns ${outcomeText(outcome)}`;
 };
 
 /** `bytes 8-15 are 0x1000`; as a number where they are as long as one, as memory shows them otherwise. */

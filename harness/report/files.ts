@@ -102,7 +102,7 @@ const onDisk = <Result>(path: string, act: () => Result): Result => {
     if (!isSystemError(cause)) throw cause;
     const why = WORDS[cause.code] ?? cause.message;
     throw new HostTrouble(
-      `cannot write ${path}: ${why} (${cause.code}); what was written before stays valid; make room or choose another folder with --report`,
+      `cannot write ${path}: ${why} (${cause.code}); what was written before stays valid; make room or choose another place`,
       { cause },
     );
   }
