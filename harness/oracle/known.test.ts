@@ -18,6 +18,13 @@ const ENTRY = `differences:
     kernel: '^6\\.1\\.'
     observed: '^0 with byte'
     reason: Bits of pages that are in no mapping are reported as well.
+  - id: shifts-too-far
+    clause: dirty/page-size
+    cases: '^dirty/page-size'
+    shownBy: '^dirty/page-size'
+    kernel: '^6\\.1\\.'
+    damage: 'UBSAN: shift-out-of-bounds'
+    reason: A page size of 0 has no lowest bit, which the shift is made by.
 `;
 
 const divergence = (clause: string, observed: string): Divergence => ({
@@ -45,6 +52,12 @@ const diverges = (...[first, ...rest]: [Divergence, ...Divergence[]]): Verdict =
   divergences: [first, ...rest],
 });
 
+const damaged = (...lines: readonly string[]): Verdict => ({
+  kind: 'damaged',
+  damage: { kind: 'kernel-log', lines },
+  divergences: [],
+});
+
 describe('known differences', () => {
   const known = parseKnownDifferences(ENTRY, 'known.yaml');
   const found = divergence('info/capability-alignment', '0 with byte 48: 44');
@@ -64,10 +77,21 @@ describe('known differences', () => {
     'explain bits too many': { verdict: diverges(bits(0b0101, 0b1101)), ids: ['too-many-bits'] },
     'leave a missing bit alone': { verdict: diverges(bits(0b0101, 0b1100)), ids: [] },
     'explain nothing when a part is new': { verdict: diverges(found, divergence('info/argsz', 'EINVAL')), ids: [] },
-    'never explain damage': {
+    'never explain a hang': {
       verdict: { kind: 'damaged', damage: { kind: 'hang', detail: 'x' }, divergences: [found] },
       ids: [],
     },
+    'explain what the log of a kernel is known to show': {
+      caseId: 'dirty/page-size: 0',
+      verdict: damaged('3,1,2,-;UBSAN: shift-out-of-bounds in x.c'),
+      ids: ['shifts-too-far'],
+    },
+    'leave another case with the same log alone': {
+      caseId: 'map/argsz: 0',
+      verdict: damaged('3,1,2,-;UBSAN: shift-out-of-bounds in x.c'),
+      ids: [],
+    },
+    'leave another splat alone': { caseId: 'dirty/page-size: 0', verdict: damaged('BUG: KASAN'), ids: [] },
   };
   for (const [title, { caseId = 'info/x: y', kernel = '6.1.0-1-amd64', verdict, ids }] of Object.entries(rows)) {
     it(title, () => {
@@ -78,6 +102,10 @@ describe('known differences', () => {
   const mistakes: Record<string, [text: string, message: RegExp]> = {
     'a missing reason': [ENTRY.replace(/ {4}reason.*\n/, ''), /known\.yaml:2:5: differences\.0\.reason/],
     'an unknown key': [`${ENTRY}    why: because\n`, /why/],
+    'neither observed nor damage': [
+      ENTRY.replace(/ {4}observed: 'byte 48'\n/, ''),
+      /known\.yaml:2:5: .*expected either observed or damage/,
+    ],
     'a bad regular expression': [ENTRY.replace("'byte 48'", "'('"), /misaligned: observed is not a regular expression/],
     'text that is not YAML': ['differences: [', /known\.yaml/],
   };

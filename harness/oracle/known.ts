@@ -2,30 +2,36 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { UsageTrouble } from '../trouble.ts';
 import { parseYaml } from '../yaml.ts';
-import type { Divergence, Verdict } from './verdict.ts';
+import type { Damage, Divergence, Verdict } from './verdict.ts';
 
 /**
  * A known difference: where a kernel is known to depart from the documented behaviour. It does not bend the model; it says
  * that this finding is not new, and why it stands.
  */
-const KnownDifference = z.strictObject({
-  /** Stable words, for reports and for `disappeared`. */
-  id: z.string().regex(/^[a-z0-9-]+$/),
-  clause: z.string().regex(/^[a-z0-9-]+\/[a-z0-9-]+$/),
-  /** The only cases it may explain: a regular expression on their ids; absent: any. */
-  cases: z.string().optional(),
-  /** Cases that must show it: a regular expression on their ids. When one of them ran and none showed it, it has disappeared. */
-  shownBy: z.string(),
-  /** Kernels by release (a regular expression on `uname -r`). */
-  kernel: z.string(),
-  /** What the kernel is known to do: a regular expression on the observation's one-line text. */
-  observed: z.string(),
-  /** `more`: no bit that is expected may be missing in what is observed; it is known for bits too many only. */
-  bits: z.literal('more').optional(),
-  reason: z.string().min(20),
-  link: z.string().optional(),
-  expires: z.iso.date().optional(),
-});
+const KnownDifference = z
+  .strictObject({
+    /** Stable words, for reports and for `disappeared`. */
+    id: z.string().regex(/^[a-z0-9-]+$/),
+    clause: z.string().regex(/^[a-z0-9-]+\/[a-z0-9-]+$/),
+    /** The only cases it may explain: a regular expression on their ids; absent: any. */
+    cases: z.string().optional(),
+    /** Cases that must show it: a regular expression on their ids. When one of them ran and none showed it, it has disappeared. */
+    shownBy: z.string(),
+    /** Kernels by release (a regular expression on `uname -r`). */
+    kernel: z.string(),
+    /** What the kernel is known to do: a regular expression on the observation's one-line text. */
+    observed: z.string().optional(),
+    /** In its place: a regular expression on the first line of what its log is known to show. */
+    damage: z.string().optional(),
+    /** `more`: no bit that is expected may be missing in what is observed; it is known for bits too many only. */
+    bits: z.literal('more').optional(),
+    reason: z.string().min(20),
+    link: z.string().optional(),
+    expires: z.iso.date().optional(),
+  })
+  .refine((known) => (known.observed === undefined) !== (known.damage === undefined), {
+    error: 'expected either observed or damage',
+  });
 export type KnownDifference = z.infer<typeof KnownDifference>;
 
 const File = z.strictObject({ differences: z.array(KnownDifference) });
@@ -46,7 +52,7 @@ export const parseKnownDifferences = (text: string, path: string): readonly Know
 };
 
 const compile = (known: KnownDifference, path: string): void => {
-  for (const field of ['cases', 'shownBy', 'kernel', 'observed'] as const) {
+  for (const field of ['cases', 'shownBy', 'kernel', 'observed', 'damage'] as const) {
     try {
       new RegExp(known[field] ?? '');
     } catch {
@@ -55,13 +61,19 @@ const compile = (known: KnownDifference, path: string): void => {
   }
 };
 
-/** The entry that explains one divergence of one case on one kernel, if any. */
-const explains = (known: KnownDifference, caseId: string, kernel: string, divergence: Divergence): boolean =>
+const isFor = (known: KnownDifference, caseId: string, kernel: string): boolean =>
+  new RegExp(known.kernel).test(kernel) && new RegExp(known.cases ?? '').test(caseId);
+
+/** Whether an entry explains one divergence. */
+const explains = (known: KnownDifference, divergence: Divergence): boolean =>
+  known.observed !== undefined &&
   divergence.clauses.every((clause) => clause.id === known.clause) &&
-  new RegExp(known.kernel).test(kernel) &&
-  new RegExp(known.cases ?? '').test(caseId) &&
   new RegExp(known.observed).test(divergence.observed) &&
   (known.bits === undefined || hasMoreBits(divergence));
+
+/** Whether an entry explains what a kernel's log shows; panics, hangs and leaks are always news. */
+const explainsDamage = (known: KnownDifference, damage: Damage): boolean =>
+  known.damage !== undefined && damage.kind === 'kernel-log' && new RegExp(known.damage).test(damage.lines[0] ?? '');
 
 const hasMoreBits = ({ bytes = [] }: Divergence): boolean =>
   bytes.length > 0 &&
@@ -77,10 +89,10 @@ export const explainedBy = (
   kernel: string,
   verdict: Verdict,
 ): readonly KnownDifference[] => {
-  if (verdict.kind !== 'diverges') return [];
-  const found = verdict.divergences.map((divergence) =>
-    differences.find((known) => explains(known, caseId, kernel, divergence)),
-  );
+  if (verdict.kind !== 'diverges' && verdict.kind !== 'damaged') return [];
+  const candidates = differences.filter((known) => isFor(known, caseId, kernel));
+  const found = verdict.divergences.map((divergence) => candidates.find((known) => explains(known, divergence)));
+  if (verdict.kind === 'damaged') found.push(candidates.find((known) => explainsDamage(known, verdict.damage)));
   return found.every((known) => known !== undefined) ? [...new Set(found)] : [];
 };
 

@@ -30,8 +30,9 @@ const OUTCOMES = {
   'harness-error': 'errored',
 } as const satisfies Record<CaseRecord['verdict'], PointOutcome>;
 
-/** Whether a case shows nothing but differences that are known of its kernel. Damage is never known. */
-export const isKnown = (record: CaseRecord): boolean => record.verdict === 'diverges' && record.known !== undefined;
+/** Whether a case shows nothing but what is known of its kernel: differences, or a splat in its log. */
+export const isKnown = (record: CaseRecord): boolean =>
+  ['diverges', 'damaged'].includes(record.verdict) && record.known !== undefined;
 
 /** The point of one case that ran. A known difference passes, and says so. */
 export const pointOf = (record: CaseRecord): Point => {
