@@ -5,6 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { execa } from 'execa';
 import { childrenOf } from '../hosts/testing.ts';
+import { cacheFolder } from '../kernels/cache.ts';
+import { fetchKernel } from '../kernels/fetch.ts';
+import { readManifest } from '../kernels/manifest.ts';
 import { RunRecord } from '../report/record.ts';
 import { EXIT } from '../trouble.ts';
 
@@ -99,6 +102,18 @@ describe('cli', () => {
     expect(run.disappeared).to.deep.equal([]);
     expect(run.notRun).to.deep.equal([]);
   }).timeout(600_000);
+
+  for (const kernel of ['6.12', '7.2']) {
+    it(`finds that Linux ${kernel} conforms but for its known differences, all of which show`, async function () {
+      await fetchKernel(await readManifest(kernel), { cache: cacheFolder() }).catch(() => this.skip());
+      const report = join(folder, `vm-${kernel}`);
+      const { exitCode, stdout } = await cli('run', '--kernel', kernel, '--report', report);
+      expect(exitCode, stdout).to.equal(EXIT.conforms);
+      const run = RunRecord.parse(JSON.parse(await readFile(join(report, 'results.json'), 'utf8')));
+      expect(run.kernel.startsWith(`${kernel}.`)).to.equal(true);
+      expect(run.disappeared).to.deep.equal([]);
+    }).timeout(900_000);
+  }
 
   it('ends at its time limit, with a report that says so and no guest left', async () => {
     const report = join(folder, 'limit');
