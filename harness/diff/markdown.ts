@@ -12,6 +12,7 @@ import {
   reproduce,
   sameWords,
   seenSentence,
+  sidesTaken,
   sideText,
   type Telling,
   tallyText,
@@ -88,13 +89,16 @@ function* layouts({ structs }: SpecDiff): Generator<string> {
   }
 }
 
-function* kernels({ kernels: found, sides }: SpecDiff): Generator<string> {
+function* kernels(diff: SpecDiff): Generator<string> {
+  const { kernels: found, sides } = diff;
   if (found === undefined) return;
   yield '\n## Kernels\n\n';
   for (const side of ['a', 'b'] as const) {
     const tally = found.tallies[side];
-    if (tally !== undefined)
-      yield `- ${side.toUpperCase()}, ${inline(sideText(sides[side]))}: ${inline(tallyText(tally))}\n`;
+    if (tally === undefined) continue;
+    const taken = sidesTaken(diff, side);
+    yield `- ${side.toUpperCase()}, ${inline(sideText(sides[side]))}: ${inline(tallyText(tally))}\n`;
+    if (taken !== undefined) yield `  - ${inline(taken)}\n`;
   }
   for (const { id, how, a, b, first } of found.changes) {
     yield `\n### ${inline(id)}: ${how}\n\n`;

@@ -1,5 +1,5 @@
 import type { Answer } from '../model/outcome.ts';
-import { distance, type Result, resultText } from '../oracle/compare.ts';
+import { distance, type Result } from '../oracle/compare.ts';
 import { Malformed } from '../program/malformed.ts';
 import { parseObservation } from '../program/observation-text.ts';
 import type { Observation, Program } from '../program/step.ts';
@@ -25,7 +25,7 @@ export const seenAt = (run: RunRecord, id: string, program: Program, parting: Pa
   if (result === undefined) return { verdict, agreesWith: 'unknown' };
   const [a, b] = [fits(parting.answers.a, result, parting), fits(parting.answers.b, result, parting)];
   const agreesWith = a && b ? 'both' : a ? 'a' : b ? 'b' : 'neither';
-  return { verdict, answered: seenWords(resultText(result.ret, result.errno)), agreesWith };
+  return { verdict, answered: seenWords(parting, result), agreesWith };
 };
 
 const fits = (answer: Answer, result: Result, { before }: Parting): boolean =>

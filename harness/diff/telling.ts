@@ -27,21 +27,31 @@ export interface Alike {
   readonly others: readonly string[];
 }
 
-/** Differences that are of one kind told once: the same clauses behind them, and the same words but for numbers. */
+/**
+ * Differences that are of one kind told once: the same clauses behind them, the same words but for numbers, and kernels on the
+ * same sides. A program that a kernel did not run goes with those that it did.
+ */
 export const alike = (changes: readonly BehaviourChange[]): readonly Alike[] =>
-  [...groupBy(changes, kindOf).values()].flatMap(([first, ...others]) =>
-    first === undefined ? [] : [{ change: first, others: others.map(({ id }) => id) }],
-  );
+  [...groupBy(changes, kindOf).values()].flatMap((ofKind) => {
+    const bySides = groupBy(ofKind, ({ seen }) => `${takes(seen.a)} ${takes(seen.b)}`);
+    const silent = bySides.get(NEITHER_TOLD) ?? [];
+    if (bySides.size > 1) bySides.delete(NEITHER_TOLD);
+    return [...bySides.values()].flatMap(([first, ...others], index) => {
+      const rest = index === 0 && first !== silent[0] ? [...others, ...silent] : others;
+      return first === undefined ? [] : [{ change: first, others: rest.map(({ id }) => id) }];
+    });
+  });
 
-const kindOf = ({ intended, allowed, seen }: BehaviourChange): string =>
+const takes = (seen: Seen | undefined): string => seen?.agreesWith ?? 'unknown';
+const NEITHER_TOLD = `${takes(undefined)} ${takes(undefined)}`;
+
+const kindOf = ({ intended, allowed }: BehaviourChange): string =>
   JSON.stringify([
     intended,
     ...[allowed.a, allowed.b].map(({ words, clauses }) => [
       words.replace(/, bytes?.*/, '').replace(/0x[0-9a-f]+|\d+/g, 'N'),
       clauses.map(({ id }) => id),
     ]),
-    seen.a?.agreesWith,
-    seen.b?.agreesWith,
   ]);
 
 /** A clause behind a difference, as each side has it; one that both state alike stands in both. */
@@ -116,6 +126,21 @@ export const sideText = ({ name, revision, run }: SideFacts): string =>
   run === undefined ? revision : `Linux ${run.kernel} in ${name} (held against ${revision})`;
 
 const COMMAND = ['npx', 'vfio-conform'];
+
+/**
+ * Which side a kernel is on, over all programs that the models answer otherwise: `as linux-6.1 in 2, as linux-7.2 in 190`.
+ * `undefined` where there is no kernel or nothing to take sides on.
+ */
+export const sidesTaken = ({ sides, behaviour }: SpecDiff, side: 'a' | 'b'): string | undefined => {
+  if (sides[side].run === undefined || behaviour.changes.length === 0) return undefined;
+  const taken = groupBy(behaviour.changes, ({ seen }) => seen[side]?.agreesWith ?? 'unknown');
+  const told = (['a', 'b', 'both', 'neither', 'unknown'] as const).flatMap((as) => {
+    const number = taken.get(as)?.length ?? 0;
+    const name = { a: `as ${sides.a.revision}`, b: `as ${sides.b.revision}`, both: 'as both', neither: 'as neither' };
+    return number === 0 ? [] : [as === 'unknown' ? `${number} not told` : `${number} ${name[as]}`];
+  });
+  return `where the models differ: ${told.join(', ')}`;
+};
 
 /** Commands that show one difference again: in the models, and on a kernel where there is one to boot. */
 export const reproduce = (diff: SpecDiff, { id, clause }: BehaviourChange): readonly string[] => {

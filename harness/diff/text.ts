@@ -11,6 +11,7 @@ import {
   reproduce,
   sameWords,
   seenSentence,
+  sidesTaken,
   sideText,
   type Telling,
   type ToldClause,
@@ -180,6 +181,8 @@ function* kernelsText(diff: SpecDiff): Generator<string> {
     const tally = kernels.tallies[side];
     if (tally === undefined) continue;
     yield `${field(side.toUpperCase(), `${sideText(sides[side])}: ${tallyText(tally)}`)}\n`;
+    const taken = sidesTaken(diff, side);
+    if (taken !== undefined) yield `${field('', taken)}\n`;
   }
   for (const change of kernels.changes) yield kernelText(change);
   for (const { reason, ids } of kernels.incomparable) yield `\n${field('aside', `${reason}: ${idsText(ids)}`)}\n`;

@@ -1,6 +1,5 @@
 import type { Answer, Outcome } from '../model/outcome.ts';
-import { outcomeText } from '../oracle/compare.ts';
-import { bounded } from '../report/clean.ts';
+import { outcomeText, type Result, resultText } from '../oracle/compare.ts';
 import { conforming } from './outcomes.ts';
 import type { Both } from './spec-diff.ts';
 import type { Parting } from './walk.ts';
@@ -12,8 +11,7 @@ const MOST_BYTES = 16;
 /** What both sides allow at the call where they part, in words that stand behind "the call". */
 export const wordsOf = ({ answers, difference }: Parting): Both<string> => {
   if (difference.kind !== 'bytes') {
-    // Where one side returns a number, "succeeds" would hide that the other returns 0.
-    const plain = [answers.a, answers.b].flatMap(conforming).every((one) => one.errno !== 0 || isPlain(one));
+    const plain = succeedsPlainly(answers);
     return { a: answerWords(answers.a, plain), b: answerWords(answers.b, plain) };
   }
   const tell = (side: 'a' | 'b'): string => {
@@ -37,6 +35,10 @@ const resultsWords = (outcomes: readonly Outcome[], plain: boolean): string => {
   const done = [...new Set(outcomes.filter(({ errno }) => errno === 0).map((one) => resultWords(one, plain)))];
   return [...(errnos.length === 0 ? [] : [`is refused with ${errnos.join(' or ')}`]), ...done].join(', or ');
 };
+
+/** Whether success needs no number; where one side returns some, "succeeds" would hide that the other returns 0. */
+const succeedsPlainly = ({ a, b }: Both<Answer>): boolean =>
+  [a, b].flatMap(conforming).every((one) => one.errno !== 0 || isPlain(one));
 
 /** Success that is no number of interest: 0, or a new descriptor. */
 const isPlain = ({ ret }: Outcome): boolean => !('exactly' in ret) || ret.exactly === 0n;
@@ -65,8 +67,8 @@ const bytesWords = (bytes: Uint8Array): string => {
   return bytes.length > MOST_BYTES ? `${shown} ... (${bytes.length} bytes)` : shown;
 };
 
-/** A result that a kernel gave, in the same words. */
-export const seenWords = (text: string): string => {
-  if (text === '0') return 'succeeded';
-  return /^E|^-1 /.test(text) ? `refused it with ${text.replace(/^-1 /, '')}` : `returned ${bounded(text, 100)}`;
+/** What a kernel answered where two models part, in the same words. */
+export const seenWords = ({ answers }: Parting, { ret, errno }: Result): string => {
+  if (errno !== 0) return `refused it with ${resultText(ret, errno).replace(/^-1 /, '')}`;
+  return ret === 0n && succeedsPlainly(answers) ? 'succeeded' : `returned ${ret}`;
 };

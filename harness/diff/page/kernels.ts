@@ -1,17 +1,19 @@
 import type { KernelChange, SpecDiff } from '../spec-diff.ts';
-import { sideText, tallyText } from '../telling.ts';
+import { sidesTaken, sideText, tallyText } from '../telling.ts';
 import { html, type Markup } from './markup.ts';
 
 const MOST_CASES = 100;
 
 /** What the kernels of the runs did; nothing where no run was given. */
-export const kernelsSection = ({ kernels, sides }: SpecDiff): Markup => {
+export const kernelsSection = (diff: SpecDiff): Markup => {
+  const { kernels, sides } = diff;
   if (kernels === undefined) return html``;
   const tallies = (['a', 'b'] as const).flatMap((side) => {
     const tally = kernels.tallies[side];
     if (tally === undefined) return [];
+    const taken = sidesTaken(diff, side);
     return [
-      html`<p><span class="badge ${side}">${side.toUpperCase()}</span> ${sideText(sides[side])}: ${tallyText(tally)}</p>${bar(tally)}`,
+      html`<p><span class="badge ${side}">${side.toUpperCase()}</span> ${sideText(sides[side])}: ${tallyText(tally)}${taken === undefined ? '' : html`<br><span class="soft small">${taken}</span>`}</p>${bar(tally)}`,
     ];
   });
   const { changes, incomparable } = kernels;
