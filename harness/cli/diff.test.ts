@@ -4,8 +4,16 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { execa } from 'execa';
+import type { Case } from '../cases/case.ts';
+import { specDiff } from '../diff/index.ts';
+import { diffMarkdown } from '../diff/markdown.ts';
+import { diffPage } from '../diff/page/index.ts';
+import { diffText } from '../diff/text.ts';
 import { aDifference, aRecord, aRun } from '../report/testing.ts';
+import { REVISIONS } from '../revisions/index.ts';
+import type { Revision } from '../spec/revision.ts';
 import { EXIT } from '../trouble.ts';
+import { collectCases } from './suites.ts';
 
 const BIN = fileURLToPath(new URL('bin.mjs', import.meta.url));
 
@@ -94,4 +102,33 @@ describe('cli diff', () => {
     expect(exitCode).to.equal(0);
     expect(stdout).to.include('usage: vfio-conform diff A B').and.include('examples:').and.include('reports/latest');
   });
+});
+
+describe('cli diff of every revision', () => {
+  let cases: readonly Case[] = [];
+  before(async () => {
+    cases = await collectCases({ areas: [], texts: [] });
+  });
+
+  /** A revision and its base; what was posted and what was reviewed. */
+  const PAIRS: readonly (readonly [Revision, Revision])[] = REVISIONS.flatMap((one) => [
+    ...(one.base === undefined ? [] : [[one.base, one] as const]),
+    ...REVISIONS.filter(({ id }) => one.id.endsWith('/posted') && id === one.id.replace(/posted$/, 'reviewed')).map(
+      (other) => [one, other] as const,
+    ),
+  ]);
+  for (const [a, b] of PAIRS) {
+    it(`compares ${a.id} with ${b.id}: what changed shows in programs, in every form`, () => {
+      const found = specDiff({ name: a.id, revision: a }, { name: b.id, revision: b }, { version: '0', cases });
+      expect(found.behaviour.compared).to.be.greaterThan(600);
+      expect(found.clauses.changes.length, 'clauses').to.be.greaterThan(0);
+      expect(found.behaviour.changes.length, 'programs').to.be.greaterThan(0);
+      const text = [...diffText(found)].join('');
+      // A link that is longer than a line stays whole.
+      const broken = text.split('\n').filter((line) => line.length > 78 && / /.test(line.slice(12).trim()));
+      expect(broken).to.deep.equal([]);
+      expect([...diffPage(found)].join('')).to.include('</html>');
+      expect([...diffMarkdown(found)].join('')).to.include('## Clauses');
+    });
+  }
 });
