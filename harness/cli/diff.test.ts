@@ -90,6 +90,13 @@ describe('cli diff', () => {
     }
   });
 
+  it('writes all of it into a pipe, however long', async () => {
+    const { stdout, exitCode } = await diff('linux-6.1', 'linux-7.2', '--format', 'json');
+    expect(stdout.length).to.be.greaterThan(1 << 17);
+    expect(JSON.parse(stdout)).to.have.nested.property('sides.b.revision', 'linux-7.2');
+    expect(exitCode).to.equal(EXIT.diverges);
+  });
+
   it('says so when a file cannot be written, and touches nothing', async () => {
     const { exitCode, stderr } = await diff('linux-6.1', 'linux-6.1', '--suite', 'info', '--out', 'nowhere/diff.txt');
     expect(exitCode).to.equal(EXIT.hostTrouble);

@@ -101,9 +101,6 @@ const write = (pieces: Iterable<string>, file: string | undefined, found: SpecDi
     return;
   }
   writeWhole(file, pieces);
-  console.error(
-    `${file}: ${headlines(found)
-      .map(([label, text]) => `${label}: ${text}`)
-      .join('; ')}`,
-  );
+  const told = headlines(found).map(([label, text]) => `${label}: ${text}`);
+  console.error(`${file}: ${told.join('; ')}`);
 };
