@@ -8,7 +8,7 @@ import { list } from './commands/list.ts';
 import { run } from './commands/run.ts';
 import { helpOf, parseOptions } from './options.ts';
 
-const COMMANDS: readonly Command[] = [run, diff, kernel, list, doctor, bench];
+const COMMANDS: readonly Command[] = [run, kernel, list, diff, doctor, bench];
 
 const overview = (): string =>
   [
