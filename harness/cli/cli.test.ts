@@ -17,13 +17,16 @@ const cli = (...args: readonly string[]) => execa('node', [BIN, ...args], { reje
 
 /** A command that cannot be taken is answered with this exit code and one line. */
 const REFUSED: Readonly<Record<string, readonly [args: readonly string[], exitCode: number, message: RegExp]>> = {
-  'an unknown command': [['rin'], EXIT.usage, /unknown command "rin"; expected one of: run, kernel, list/],
+  'an unknown command': [['rin'], EXIT.usage, /unknown command "rin"; expected one of: run, .*list/],
   'an unknown option': [['run', '--kernle', '6.1'], EXIT.usage, /--kernle/],
   'an option without its value': [['run', '--kernel'], EXIT.usage, /--kernel/],
   'an option given twice': [['run', '--host', 'vm', '--host', 'local'], EXIT.usage, /--host was given more than once/],
   'an unknown kernel': [['run', '--kernel', '5.4'], EXIT.usage, /5\.4/],
   'an unknown revision of a series': [['run', '--kernel', 'nesting-cap/v9'], EXIT.usage, /nesting-cap\/posted/],
   'a kernel that looks like a path': [['run', '--kernel', '../patches'], EXIT.usage, /there is no kernel/],
+  'one unknown kernel of several': [['run', '--kernel', '6.1,5.4'], EXIT.usage, /"5\.4"/],
+  'a kernel twice': [['run', '--kernel', '6.1,6.1'], EXIT.usage, /names a kernel twice/],
+  'several kernels on one model': [['run', '--kernel', '6.1,7.2', '--revision', 'linux-6.1'], EXIT.usage, /one kernel/],
   'patches that are not there': [['run', '--patches', '/nowhere'], EXIT.usage, /cannot read the patches \/nowhere/],
   'patches for a kernel of their own': [['run', '--patches', '/x', '--kernel', '6.1'], EXIT.usage, /goes with --base/],
   'an unknown base': [['run', '--patches', '/x', '--base', '5.4'], EXIT.usage, /"5\.4"/],

@@ -16,6 +16,7 @@ import type { Revision } from '../../spec/revision.ts';
 import { inForce } from '../../spec/revision.ts';
 import { EXIT, Trouble, UsageTrouble } from '../../trouble.ts';
 import type { Command, Given } from '../command.ts';
+import { runMatrix } from '../matrix.ts';
 import { checkHostRequest, type HostRequest, openHosts } from '../open-host.ts';
 import { duration, wholeNumber } from '../options.ts';
 import { loadSuites, type Selection } from '../suites.ts';
@@ -29,7 +30,11 @@ export const run: Command = {
   summary: 'Runs the suites on a kernel and holds it against a revision of the interface.',
   usage: '[OPTIONS]',
   options: [
-    { name: 'kernel', value: 'NAME', says: 'kernel that the vm boots (default 6.1; see list kernels)' },
+    {
+      name: 'kernel',
+      value: 'NAME',
+      says: 'kernel that the vm boots (default 6.1; see list kernels), or several: 6.1,6.12',
+    },
     {
       name: 'patches',
       value: 'PATH',
@@ -47,18 +52,42 @@ export const run: Command = {
       says: 'folder of the report (default: a new one in reports/, linked as reports/latest)',
     },
     { name: 'known', value: 'FILE', says: "known differences (default: the revision's own file)" },
-    { name: 'jobs', value: 'N', says: 'guests that run side by side (default 1)' },
+    {
+      name: 'jobs',
+      value: 'N',
+      says: 'guests that run side by side (default 1); of several kernels, how many at once',
+    },
     { name: 'timeout', value: 'TIME', says: 'ends the run after this time: 90s, 15m, 2h (default 1h)' },
   ],
   examples: [
     ['vfio-conform run', 'all suites on Linux 6.1 in a VM'],
+    ['vfio-conform run --kernel 6.1,6.12,7.2', 'three kernels, each on its own model, and a table of all'],
     ['vfio-conform run --kernel nesting-cap/posted --revision nesting-cap/reviewed', 'a patch against its review'],
     ['vfio-conform run --patches v3.mbox --base 6.1', 'your own series, built and booted'],
     ["vfio-conform run --grep 'map/overlap: identical'", 'one case'],
     ['vfio-conform run --suite map --suite unmap --report /tmp/report', 'two areas, report elsewhere'],
     ['vfio-conform run --host ssh:lab1 --device 0000:3b:00.0', 'a lab machine, with the one device that may be used'],
   ],
-  run: (given) => runSuites(given),
+  run: async (given) => {
+    const kernels = given.text('kernel')?.split(',') ?? [];
+    return kernels.length > 1 ? runOnEach(kernels, given) : runSuites(given);
+  },
+};
+
+/** The options that a run on several kernels hands on. */
+const SHARED = ['suite', 'grep', 'known', 'timeout'] as const;
+
+/** Several kernels: everything is checked before the first one boots. */
+const runOnEach = async (kernels: readonly string[], given: Given): Promise<number> => {
+  for (const name of ['revision', 'patches', 'base', 'device']) {
+    if (given.text(name) !== undefined) throw new UsageTrouble(`--${name} goes with one kernel, not with several`);
+  }
+  if ((given.text('host') ?? 'vm') !== 'vm') throw new UsageTrouble('several kernels need --host vm');
+  if (new Set(kernels).size < kernels.length) throw new UsageTrouble('--kernel names a kernel twice');
+  for (const name of kernels) await kernelNamed(name);
+  const jobs = wholeNumber('jobs', given.text('jobs') ?? '1', 1, 8);
+  const args = SHARED.flatMap((name) => given.texts(name).flatMap((text) => [`--${name}`, text]));
+  return runMatrix(kernels, given.text('report') ?? newReportFolder(), args, jobs);
 };
 
 /** A run from options to exit code. */
