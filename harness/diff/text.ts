@@ -94,7 +94,7 @@ const observedText = (diff: SpecDiff, { seen }: BehaviourChange, allowed: string
   };
   const [inA, inB] = [told('a'), told('b')];
   return [
-    ...(inA === undefined ? [] : [field("A's kernel", inA)]),
+    ...(inA === undefined ? [] : [field("A's run", inA)]),
     field(inB === undefined ? 'observed' : 'B allows', allowed),
     ...(inB === undefined ? [] : [field('observed', inB)]),
   ];
