@@ -25,7 +25,7 @@ export const ROOMS: readonly Room[] = [
     // The model takes any revision as a value; its tests need a real one.
     tests: { revisions: 'all' },
   },
-  { name: 'revisions', imports: { model: 'all', spec: 'all' } },
+  { name: 'revisions', imports: { model: 'all', spec: 'all', uapi: 'all' } },
   { name: 'kernels', imports: {} },
   {
     name: 'hosts',

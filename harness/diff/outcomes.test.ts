@@ -27,7 +27,7 @@ const PAIRS: Readonly<Record<string, readonly [a: Answer, b: Answer, differ: str
   'the same in another order': [answer(refused('EINVAL'), outcome()), answer(outcome(), refused('EINVAL')), 'same'],
   'the same but for what the model can merely follow': [
     answer(outcome()),
-    answer(outcome(), { ...outcome({ ret: { exactly: 5n } }), breaks: TWO }),
+    answer(outcome(), { ...outcome({ ret: { exactly: 5n } }), breaks: [TWO] as const }),
     'same',
   ],
   'another errno': [answer(refused('EINVAL')), answer(refused('EFAULT')), 'results: -EINVAL +EFAULT'],

@@ -73,14 +73,14 @@ export interface Request<F, S> extends Clause {
   readonly reply?: (situation: S) => readonly ByteRule[];
   /** The clause that is broken when bytes change that no field covers; by default the call's own. */
   readonly untouched?: Clause;
-  /** Deviations that do not end the judging: how the call would answer in each, and the clause that it breaks. */
+  /** Deviations that do not end the judging: how the call would answer in each, and the clauses that it breaks. */
   readonly deviations?: (situation: S) => readonly Deviation<S>[];
 }
 
-/** A way to answer that does not conform but is known and can be followed: the situation as it is mistaken for, and the clause that is broken. */
+/** A way to answer that does not conform but is known and can be followed: the situation as it is mistaken for, and the clauses that are broken. */
 export interface Deviation<S> {
   readonly situation: S;
-  readonly breaks: Clause;
+  readonly breaks: readonly [Clause, ...Clause[]];
 }
 
 type Stated<C extends Clause> = Omit<C, 'kind'>;

@@ -28,10 +28,10 @@ export interface Outcome {
   /** The clause that is broken when a byte changed that no rule covers; the first of `clauses` if absent. */
   readonly untouched?: Clause;
   /**
-   * Set on an outcome that does not conform but that the model can follow: an observation that fits it breaks this clause,
-   * and judging goes on in the state after it. Never the first of a list.
+   * Set on an outcome that does not conform but that the model can follow: an observation that fits it breaks these
+   * clauses, and judging goes on in the state after it. Never the first of a list.
    */
-  readonly breaks?: Clause;
+  readonly breaks?: readonly [Clause, ...Clause[]];
   /** Why this outcome is allowed; at least one. An observation that no outcome allows breaks those of the first. */
   readonly clauses: readonly [Clause, ...Clause[]];
   /** Applies the outcome's effect. Called at most once, on one outcome of the list, before the next call. */

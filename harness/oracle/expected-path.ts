@@ -51,7 +51,8 @@ export const wantedOf = (answer: Answer, before: Wanted | undefined): Wanted | u
 const isSame = (a: Wanted, b: Wanted): boolean =>
   a.errno === b.errno &&
   a.clauses[0] === b.clauses[0] &&
-  a.breaks === b.breaks &&
+  a.breaks === undefined &&
+  b.breaks === undefined &&
   a.untouched === b.untouched &&
   isSameReturn(a.ret, b.ret) &&
   isSameOutput(a.out, b.out);

@@ -94,7 +94,7 @@ const inShort = (verdict: ReturnType<typeof verdictOf>): string => {
 const ANY = { unspecified: 'nobody says' };
 const NEITHER = allow(fails('EINVAL'), fails('EFAULT', OTHER));
 const SHOWS = allow(succeeds({ out: [{ at: 1, bytes: Uint8Array.of(7), clause: BYTES }], untouched: KEEPS }));
-const FOLLOWED = allow(fails('EINVAL'), { ...succeeds(), breaks: OTHER });
+const FOLLOWED = allow(fails('EINVAL'), { ...succeeds(), breaks: [OTHER] as const });
 
 const TABLE: Readonly<Record<string, readonly [model: () => Machine, seen: Seen, verdict: string]>> = {
   'what the model wants': [modelOf(allow(succeeds())), {}, 'conforms'],
@@ -133,7 +133,7 @@ const TABLE: Readonly<Record<string, readonly [model: () => Machine, seen: Seen,
     modelOf(
       allow(
         succeeds({ out: [{ at: 0, bytes: Uint8Array.of(9, 9, 9, 5), clause: BYTES }] }),
-        succeeds({ out: [{ at: 0, bytes: Uint8Array.of(1, 2, 3, 5), clause: BYTES }], breaks: OTHER }),
+        succeeds({ out: [{ at: 0, bytes: Uint8Array.of(1, 2, 3, 5), clause: BYTES }], breaks: [OTHER] }),
       ),
     ),
     { first: '1 0 0 out=01020306' },

@@ -129,10 +129,11 @@ const judgeCall = (
   }
   const before = call.op === 'ioctl' ? initialBytes(call.arg, iteration, program.lets) : undefined;
   const [nearest, gap] = nearestOutcome(answer.allowed, seen, before);
-  if (nearest.breaks !== undefined && !isTold(divergences, nearest.breaks)) {
+  for (const clause of nearest.breaks ?? []) {
+    if (isTold(divergences, clause)) continue;
     const asItShould = distance(answer.allowed[0], seen, before);
     const { expected, observed } = describe(answer.allowed, answer.allowed[0], asItShould, seen);
-    divergences.push({ ...placeOf(call, seen, iteration), clauses: [nearest.breaks], expected, observed });
+    divergences.push({ ...placeOf(call, seen, iteration), clauses: [clause], expected, observed });
   }
   if (gap.kind !== 'fits') {
     divergences.push({ ...placeOf(call, seen, iteration), ...describe(answer.allowed, nearest, gap, seen) });

@@ -3,9 +3,17 @@ import { UsageTrouble } from '../trouble.ts';
 import { LINUX_6_1 } from './linux-6.1.ts';
 import { LINUX_6_12 } from './linux-6.12.ts';
 import { LINUX_7_2 } from './linux-7.2.ts';
+import { NESTING_CAP_POSTED } from './nesting-cap/posted.ts';
+import { NESTING_CAP_REVIEWED } from './nesting-cap/reviewed.ts';
 
 /** Every revision that can be named, bases before what is built on them. */
-export const REVISIONS: readonly Revision[] = [LINUX_6_1, LINUX_6_12, LINUX_7_2];
+export const REVISIONS: readonly Revision[] = [
+  LINUX_6_1,
+  LINUX_6_12,
+  LINUX_7_2,
+  NESTING_CAP_POSTED,
+  NESTING_CAP_REVIEWED,
+];
 
 /** The revision of that name. Throws UsageTrouble when there is none. */
 export const revisionNamed = (id: string): Revision => {

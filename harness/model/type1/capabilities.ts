@@ -1,5 +1,5 @@
 import type { Platform } from '../../program/platform.ts';
-import type { Clause } from '../../spec/clause.ts';
+import type { Clause, ClauseId } from '../../spec/clause.ts';
 import { encode } from '../../uapi/struct.ts';
 import {
   VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
@@ -14,7 +14,7 @@ import type { Law } from '../law.ts';
 import type { ByteRule } from '../outcome.ts';
 import { u32Bytes } from './bytes.ts';
 import { MAX_BITMAP_BYTES } from './dirty-pages.ts';
-import { type Iommu, smallestPage } from './state.ts';
+import { type Container, type Iommu, smallestPage } from './state.ts';
 
 const HEADER = 'include/uapi/linux/vfio.h';
 const DRIVER = 'drivers/vfio/vfio_iommu_type1.c';
@@ -22,6 +22,7 @@ const DRIVER = 'drivers/vfio/vfio_iommu_type1.c';
 /** What capabilities describe. */
 export interface Described {
   readonly platform: Platform;
+  readonly container: Container;
   readonly iommu: Iommu;
 }
 
@@ -33,13 +34,15 @@ export interface Capability extends Clause {
    * multiple of anything: where the next one begins is for the layout to say.
    */
   readonly structure: (described: Described) => Uint8Array | undefined;
+  /** The capability that it stands before, where that is not for the order of statement to say. */
+  readonly before?: ClauseId;
 }
 
-const capability = (stated: Omit<Capability, 'kind'>): Capability => ({ kind: 'capability', ...stated });
+export const capability = (stated: Omit<Capability, 'kind'>): Capability => ({ kind: 'capability', ...stated });
 
-const header = (id: number) => ({ id, version: 1, next: 0 });
+export const header = (id: number) => ({ id, version: 1, next: 0 });
 
-const MIGRATION = capability({
+export const MIGRATION = capability({
   id: 'info/migration-capability',
   level: 'must',
   says: 'The migration capability (id 2, version 1) says that dirty pages of the smallest page size can be logged, in bitmaps of at most 256 MiB; its flags are 0.',
@@ -53,7 +56,7 @@ const MIGRATION = capability({
     }),
 });
 
-const DMA_AVAILABLE = capability({
+export const DMA_AVAILABLE = capability({
   id: 'info/dma-available-capability',
   level: 'must',
   says: 'The DMA available capability (id 3, version 1) says how many more mappings the container takes now.',
@@ -62,7 +65,7 @@ const DMA_AVAILABLE = capability({
     encode(vfioIommuType1InfoDmaAvail, { header: header(VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL), avail: iommu.available }),
 });
 
-const IOVA_RANGES = capability({
+export const IOVA_RANGES = capability({
   id: 'info/iova-range-capability',
   level: 'must',
   says: 'The IOVA range capability (id 1, version 1) lists the valid IOVA ranges in ascending order, both ends inclusive, and is absent when there are none.',
@@ -107,9 +110,25 @@ export interface Chain {
 /** Offset and size of `next` in a header, in bytes. */
 const NEXT = { at: 4, end: 8 };
 
-/** Lays out the capabilities that are in force from `start` on. */
-export const chainOf = (law: Law, described: Described, start: number, layOut: LayOut): Chain => {
-  const structures = law.all<Capability>('capability').flatMap((clause) => {
+/** The capabilities that are in force, in the order of the chain. */
+const inOrder = (law: Law): readonly Capability[] => {
+  const ordered: Capability[] = [];
+  for (const one of law.all<Capability>('capability')) {
+    const at = ordered.findIndex(({ id }) => id === one.before);
+    ordered.splice(at < 0 ? ordered.length : at, 0, one);
+  }
+  return ordered;
+};
+
+/** Lays out capabilities from `start` on: those in force, unless others are given. */
+export const chainOf = (
+  law: Law,
+  described: Described,
+  start: number,
+  layOut: LayOut,
+  capabilities: readonly Capability[] = inOrder(law),
+): Chain => {
+  const structures = capabilities.flatMap((clause) => {
     const bytes = clause.structure(described);
     return bytes === undefined ? [] : [{ clause, bytes }];
   });

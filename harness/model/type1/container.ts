@@ -23,7 +23,7 @@ export const OPENS_CONTAINER = rule<() => Container>({
 });
 
 /** A request on a container whose argument is a number, not an address. */
-interface NumberCall extends ContainerFile {
+export interface NumberCall extends ContainerFile {
   /** The argument: an extension id, a type of IOMMU. */
   readonly number: bigint;
   readonly extension: Extension | undefined;
@@ -72,7 +72,7 @@ const UNKNOWN_EXTENSION = rule<() => boolean>({
   rule: () => false,
 });
 
-const SET_IOMMU_CALL = request<ContainerFile, NumberCall>({
+export const SET_IOMMU_CALL = request<ContainerFile, NumberCall>({
   id: 'container/set-iommu',
   level: 'must',
   says: 'SET_IOMMU with a supported type gives a container that has a group its IOMMU, empty, and returns 0.',
@@ -83,9 +83,12 @@ const SET_IOMMU_CALL = request<ContainerFile, NumberCall>({
   stages: ['arguments', 'hardware'],
   effect: ({ vfio, container, extension }) => {
     const entries = vfio.law.of(ENTRIES_AT_SET_IOMMU).rule(vfio);
-    container.iommu = newIommu(extension?.type?.v2 ?? false, entries, rangesFor(vfio, container.groups));
+    container.iommu = newIommu(extension?.type ?? NO_TYPE_AT_ALL, entries, rangesFor(vfio, container.groups));
   },
 });
+
+/** Other types are refused before. */
+const NO_TYPE_AT_ALL = { v2: false, nesting: false };
 
 const NO_GROUP = objection(SET_IOMMU_CALL, {
   id: 'container/set-iommu-without-group',

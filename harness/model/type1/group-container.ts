@@ -17,7 +17,7 @@ type Target =
   /** A bare number: it may or may not be a descriptor of the process, but no container of the program's. */
   | { readonly kind: 'unknown' };
 
-interface SetContainerCall extends GroupFile {
+export interface SetContainerCall extends GroupFile {
   readonly readable: boolean;
   readonly target: Target;
 }
@@ -37,7 +37,7 @@ const targetOf = ({ argument }: IoctlCall, bytes: Uint8Array): Target => {
   return { kind: number < 0 ? 'closed' : 'unknown' };
 };
 
-const SET_CONTAINER = request<GroupFile, SetContainerCall>({
+export const SET_CONTAINER = request<GroupFile, SetContainerCall>({
   id: 'group/set-container',
   level: 'must',
   says: 'SET_CONTAINER puts the group into the container whose descriptor it is given, where others may be already, and returns 0.',
@@ -99,7 +99,8 @@ const CONTAINER_TWICE = objection(SET_CONTAINER, {
 });
 
 /** The IOMMU that a group would come to. */
-const iommuOf = ({ target }: SetContainerCall) => (target.kind === 'container' ? target.container.iommu : undefined);
+export const iommuOf = ({ target }: SetContainerCall) =>
+  target.kind === 'container' ? target.container.iommu : undefined;
 
 const VADDR_INVALID = objection(SET_CONTAINER, {
   id: 'vaddr/blocks-groups',

@@ -13,7 +13,7 @@ import { type Found, readStruct } from './argument.ts';
 import { u32Bytes, u64Bytes } from './bytes.ts';
 import { CAPABILITY_CLAUSES, CHAIN_LINKS, type Chain, chainOf, LAYOUTS } from './capabilities.ts';
 import type { IommuFile } from './files.ts';
-import { type Iommu, supportedPageSizes } from './state.ts';
+import { type Container, type Iommu, pageSizesOf } from './state.ts';
 
 const HEADER = 'include/uapi/linux/vfio.h: VFIO_IOMMU_GET_INFO';
 const GET_INFO = 'vfio_iommu_type1_get_info(), drivers/vfio/vfio_iommu_type1.c';
@@ -21,14 +21,15 @@ const GET_INFO = 'vfio_iommu_type1_get_info(), drivers/vfio/vfio_iommu_type1.c';
 /** What every caller gives, in bytes; with the field that was added for capabilities; and with the padding behind it, where the chain begins. */
 const SIZE = offsetOf(vfioIommuType1Info, 'cap_offset');
 const SIZE_WITH_OFFSET = SIZE + 4;
-const CHAIN_AT = encode(vfioIommuType1Info, {}).length;
+export const CHAIN_AT = encode(vfioIommuType1Info, {}).length;
 
 /** What a GET_INFO is about. Sizes in bytes. */
-interface InfoCall {
+export interface InfoCall {
   /** The structure that it was given. */
   readonly asked: Found<typeof vfioIommuType1Info.fields>;
   readonly law: Law;
   readonly platform: Platform;
+  readonly container: Container;
   readonly iommu: Iommu;
   /** Whether so many bytes at an offset of the argument can be written. */
   readonly writable: (offset: number, size: number) => boolean;
@@ -39,16 +40,17 @@ interface InfoCall {
 /** Whether the chain is written, or only its size reported. */
 const hasRoom = ({ asked, chain }: InfoCall): boolean => asked.argsz >= CHAIN_AT + chain.size;
 
-const situation = ({ vfio, iommu }: IommuFile, { argument }: IoctlCall): InfoCall => {
+const situation = ({ vfio, container, iommu }: IommuFile, { argument }: IoctlCall): InfoCall => {
   const { law, platform } = vfio;
   const [layout] = law.of(LAYOUTS).rule();
   return {
     asked: readStruct(argument, vfioIommuType1Info, 0, SIZE),
     law,
     platform,
+    container,
     iommu,
     writable: (offset, size) => argument.writable(offset, size),
-    chain: chainOf(law, { platform, iommu }, CHAIN_AT, layout),
+    chain: chainOf(law, { platform, container, iommu }, CHAIN_AT, layout),
   };
 };
 
@@ -59,7 +61,7 @@ const deviations = (call: InfoCall): readonly Deviation<InfoCall>[] => {
     .slice(1)
     .map((layout) => ({
       situation: { ...call, chain: chainOf(call.law, call, CHAIN_AT, layout) },
-      breaks: layouts,
+      breaks: [layouts] as const,
     }))
     .filter(({ situation: { chain } }) => chain.size !== call.chain.size);
 };
@@ -73,7 +75,7 @@ export const WITHIN_ARGSZ = rule<(argsz: number) => number>({
   rule: (argsz) => (argsz >= SIZE_WITH_OFFSET ? SIZE_WITH_OFFSET : SIZE),
 });
 
-const GET_INFO_CALL = request<IommuFile, InfoCall>({
+export const GET_INFO_CALL = request<IommuFile, InfoCall>({
   id: 'info/get-info',
   level: 'must',
   says: 'GET_INFO describes the IOMMU of the container and returns 0; a buffer too small for the capabilities is no error.',
@@ -140,11 +142,11 @@ const FLAGS = field(GET_INFO_CALL, {
 const PAGE_SIZES = field(GET_INFO_CALL, {
   id: 'info/page-sizes',
   level: 'must',
-  says: 'The field iova_pgsizes has a bit for each page size of the IOMMU; sizes below the page of the processor are hidden behind that.',
+  says: 'The field iova_pgsizes has a bit for each page size of the IOMMU; sizes below the page of the processor are hidden behind that; without an IOMMU behind any group every size from that on is there.',
   source:
     'include/uapi/linux/vfio.h: Bitmap of supported page sizes; vfio_update_pgsize_bitmap(), drivers/vfio/vfio_iommu_type1.c',
   at: () => offsetOf(vfioIommuType1Info, 'iova_pgsizes'),
-  bytes: ({ platform }) => u64Bytes(supportedPageSizes(platform.iommu.pageSizes, BigInt(platform.pageSizeBytes))),
+  bytes: ({ platform, container }) => u64Bytes(pageSizesOf(platform, container)),
 });
 
 const CAP_OFFSET = field(GET_INFO_CALL, {

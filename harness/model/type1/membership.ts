@@ -2,7 +2,7 @@ import { rule } from '../clauses.ts';
 import type { Law } from '../law.ts';
 import { VALID_RANGES } from './iova-ranges.ts';
 import { endMapping } from './mappings.ts';
-import type { Container, Group, Vfio } from './state.ts';
+import { type Container, type Group, hasIommu, type Vfio } from './state.ts';
 
 /* Groups in containers: what happens when one comes, and when one leaves. */
 
@@ -35,12 +35,14 @@ const CLOSING_CONTAINER_ENDS = rule<(container: Container) => boolean>({
   rule: ({ groups }) => groups.length === 0,
 });
 
-/** The ranges that are valid for the groups of a container. */
+/** The ranges that are valid for the groups of a container; none are told where no group has an IOMMU, and all are valid. */
 export const rangesFor = ({ law, platform }: Vfio, groups: readonly Group[]) =>
-  law.of(VALID_RANGES).rule(
-    platform.iommu.aperture,
-    groups.flatMap((group) => group.platform.reserved),
-  );
+  groups.some(hasIommu)
+    ? law.of(VALID_RANGES).rule(
+        platform.iommu.aperture,
+        groups.flatMap((group) => group.platform.reserved),
+      )
+    : [];
 
 /** Puts a group into a container; objections were heard before. */
 export const join = (vfio: Vfio, container: Container, group: Group): void => {

@@ -45,6 +45,8 @@ export interface Container {
 export interface Iommu {
   /** Type1 v2 refuses to split mappings, and tracks dirty pages. */
   readonly v2: boolean;
+  /** It was asked to translate in two stages. */
+  readonly nesting: boolean;
   readonly mappings: IntervalMap<Mapping>;
   /** Mappings that may still be made. */
   available: number;
@@ -79,8 +81,13 @@ export interface Owner {
 }
 
 /** An IOMMU as SET_IOMMU makes it. */
-export const newIommu = (v2: boolean, available: number, ranges: readonly IovaRange[]): Iommu => ({
+export const newIommu = (
+  { v2, nesting }: Pick<Iommu, 'v2' | 'nesting'>,
+  available: number,
+  ranges: readonly IovaRange[],
+): Iommu => ({
   v2,
+  nesting,
   mappings: new IntervalMap<Mapping>(),
   available,
   tracking: false,
@@ -93,6 +100,13 @@ export const smallestPage = ({ iommu, pageSizeBytes }: Platform): bigint => {
   const sizes = supportedPageSizes(iommu.pageSizes, BigInt(pageSizeBytes));
   return sizes & -sizes;
 };
+
+/** Whether a group has an IOMMU behind it. */
+export const hasIommu = ({ platform }: Group): boolean => platform.emulated !== true;
+
+/** Page sizes that a container takes: those of its groups' IOMMU, or any where no group has one. */
+export const pageSizesOf = ({ iommu, pageSizeBytes }: Platform, { groups }: Container): bigint =>
+  supportedPageSizes(groups.some(hasIommu) ? iommu.pageSizes : 0xffff_ffff_ffff_ffffn, BigInt(pageSizeBytes));
 
 /** Page sizes as the container reports them: sizes below the processor's page are hidden behind it. */
 export const supportedPageSizes = (sizes: bigint, pageSize: bigint): bigint =>

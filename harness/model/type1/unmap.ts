@@ -108,12 +108,12 @@ const carryOut = (call: UnmapCall): void => {
 
 const deviations = (call: UnmapCall): readonly Deviation<UnmapCall>[] => {
   const { law, iommu, all, asked } = call;
-  const breaks = law.of(RANGE_ENDS);
-  const [end, ...mistaken] = breaks.rule(asked.iova, asked.size);
+  const clause = law.of(RANGE_ENDS);
+  const [end, ...mistaken] = clause.rule(asked.iova, asked.size);
   if (all || mistaken.every((other) => other === end) || call.selected().length === 0) return [];
   return mistaken.map((other) => {
     const selected = selectRange(law, iommu, asked.iova, other);
-    return { situation: { ...call, selected: () => selected }, breaks };
+    return { situation: { ...call, selected: () => selected }, breaks: [clause] };
   });
 };
 
