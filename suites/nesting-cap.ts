@@ -96,7 +96,7 @@ clause('nesting-cap/info-aligned', () => {
 });
 
 clause('nesting-cap/nothing-stale', () => {
-  test('a group without an IOMMU would outlive the other', (s) => {
+  test('beside a group without an IOMMU', (s) => {
     const { container, groups } = withGroups(s, 'group0', 'emulated0');
     container.setIommu(NESTING).refused('EINVAL');
     groups[0]?.unsetContainer().succeeds();
@@ -105,7 +105,7 @@ clause('nesting-cap/nothing-stale', () => {
 });
 
 clause('nesting-cap/nothing-stale-later', () => {
-  test('a group with an IOMMU beside one without', (s) => {
+  test('one with an IOMMU', (s) => {
     const { container } = withGroups(s, 'emulated0');
     container.setIommu(NESTING).succeeds();
     openGroup(s.main, 'group0').setContainer(container).refused('EINVAL');

@@ -1,13 +1,5 @@
 import { objection, rule } from '../../model/clauses.ts';
-import {
-  capability,
-  chainOf,
-  DMA_AVAILABLE,
-  header,
-  IOVA_RANGES,
-  LAYOUTS,
-  MIGRATION,
-} from '../../model/type1/capabilities.ts';
+import { capability, chainOf, DMA_AVAILABLE, header, IOVA_RANGES, MIGRATION } from '../../model/type1/capabilities.ts';
 import { SET_IOMMU_CALL } from '../../model/type1/container.ts';
 import { iommuOf, SET_CONTAINER } from '../../model/type1/group-container.ts';
 import { CHAIN_AT, GET_INFO_CALL, type InfoCall } from '../../model/type1/info.ts';
@@ -78,13 +70,16 @@ const CAPABILITY = capability({
   },
 });
 
-/** The chain as a kernel with the posted form writes it: told apart, so that each flaw is named and nothing else. */
+/**
+ * The chain as a kernel with the posted form writes it, packed as 6.1 packs every chain: told apart, so that the flaws of
+ * the posted form are named and nothing else.
+ */
 const asPosted = (call: InfoCall) => {
   const packed = (end: number): number => end;
   const posted = [MIGRATION, DMA_AVAILABLE, IOVA_RANGES, POSTED_CAPABILITY];
   return {
     situation: { ...call, chain: chainOf(call.law, call, CHAIN_AT, packed, posted) },
-    breaks: [OWN_ID, INFO_ALIGNED, call.law.of(LAYOUTS)] as const,
+    breaks: [OWN_ID, INFO_ALIGNED] as const,
   };
 };
 
