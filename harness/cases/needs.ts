@@ -1,5 +1,11 @@
 import type { Need } from './case.ts';
 
+/** For cases that drive the kernel's bitmap functions. */
+export const IOVA_BITMAP_TEST: Need = {
+  reason: 'the host has not loaded the test module iova-bitmap',
+  met: ({ testModules }) => testModules.includes('iova_bitmap_test'),
+};
+
 /** For cases with a group that has no IOMMU behind it. */
 export const EMULATED_GROUP: Need = {
   reason: 'the host has no emulated device (test module vfio-emulated)',

@@ -1,12 +1,14 @@
 import type { Platform, PlatformDevice } from '../program/platform.ts';
 import type { Program } from '../program/step.ts';
 import type { Revision } from '../spec/revision.ts';
+import { iovaBitmapFiles } from './iova-bitmap/test-file.ts';
 import { type Law, lawOf } from './law.ts';
 import { createMachine, type Machine } from './machine.ts';
 import { translate } from './type1/device-access.ts';
 import { vfioFiles } from './type1/files-by-path.ts';
 import type { Group, Vfio } from './type1/state.ts';
 import { createEdu, DEFAULT_DMA_MASK, type EduDevice } from './world/edu.ts';
+import type { Files } from './world/kernel-file.ts';
 
 /** A machine on which a program runs under the clauses of a revision, with the groups and devices of a platform. */
 export const createModel = (revision: Revision, platform: Platform, lets: Program['lets']): Machine => {
@@ -17,7 +19,20 @@ export const createModel = (revision: Revision, platform: Platform, lets: Progra
     groups: platform.groups.map((group) => newGroup(law, platform, group)),
     dmaEntryLimit: platform.dmaEntryLimit,
   };
-  return createMachine({ platform, lets, files: vfioFiles(vfio) });
+  const sources = [vfioFiles(vfio), ...testFiles(law, platform)];
+  return createMachine({ platform, lets, files: (path) => firstOf(sources, path) });
+};
+
+/** The files of the test modules that are loaded. */
+const testFiles = (law: Law, { testModules }: Platform): readonly Files[] =>
+  testModules.includes('iova_bitmap_test') ? [iovaBitmapFiles(law)] : [];
+
+const firstOf = (sources: readonly Files[], path: string): ReturnType<Files> => {
+  for (const source of sources) {
+    const found = source(path);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 };
 
 const newGroup = (law: Law, platform: Platform, described: Platform['groups'][number]): Group => {

@@ -5,6 +5,8 @@ import { byId, inForce, type Revision } from '../spec/revision.ts';
 import { encode } from '../uapi/struct.ts';
 import * as uapi from '../uapi/vfio.ts';
 import { objection, request } from './clauses.ts';
+import { objectionsTo } from './iova-bitmap/arguments.ts';
+import { type InForce, walkBitmap } from './iova-bitmap/walk.ts';
 import { lawOf } from './law.ts';
 import type { Capability } from './type1/capabilities.ts';
 import type { IommuFile } from './type1/files.ts';
@@ -58,6 +60,15 @@ const watch = (clause: Clause, consulted: () => void): Clause =>
 
 /** A program that comes by everything that is modelled; `cited` sees the clauses that outcomes name. */
 const tour = (revision: Revision, cited: (clause: Clause) => void): void => {
+  const walk = { iova: 0n, length: PAGE, pageSize: PAGE, offset: 0, marks: [{ iova: 0n, length: PAGE }] };
+  const inForce: InForce = (stated) => {
+    cited(lawOf(revision).of(stated));
+    return lawOf(revision).of(stated);
+  };
+  walkBitmap(inForce, { ...walk, writable: () => true, fails: { window: 0, errno: 'EAGAIN' } });
+  walkBitmap(inForce, { ...walk, writable: () => true });
+  walkBitmap(inForce, { ...walk, writable: () => false });
+  objectionsTo(inForce, { ...walk, writable: () => true });
   const v1 = ready({ revision, type: uapi.VFIO_TYPE1_IOMMU });
   v1.map({ iova: 0n, size: PAGE });
   v1.unmap({ iova: 0n, size: PAGE });

@@ -1,5 +1,6 @@
 import type { Revision } from '../spec/revision.ts';
 import { UsageTrouble } from '../trouble.ts';
+import { IOVA_BITMAP_POSTED, IOVA_BITMAP_REVIEWED } from './iova-bitmap.ts';
 import { LINUX_6_1 } from './linux-6.1.ts';
 import { LINUX_6_12 } from './linux-6.12.ts';
 import { LINUX_7_2 } from './linux-7.2.ts';
@@ -11,6 +12,8 @@ export const REVISIONS: readonly Revision[] = [
   LINUX_6_1,
   LINUX_6_12,
   LINUX_7_2,
+  IOVA_BITMAP_POSTED,
+  IOVA_BITMAP_REVIEWED,
   NESTING_CAP_POSTED,
   NESTING_CAP_REVIEWED,
 ];

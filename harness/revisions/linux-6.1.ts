@@ -1,3 +1,5 @@
+import { IOVA_BITMAP_ARGUMENT_CLAUSES } from '../model/iova-bitmap/arguments.ts';
+import { IOVA_BITMAP_CLAUSES } from '../model/iova-bitmap/landed.ts';
 import { ACCOUNTING_CLAUSES } from '../model/type1/accounting.ts';
 import { CONTAINER_CLAUSES } from '../model/type1/container.ts';
 import { DEVICE_CLAUSES } from '../model/type1/device.ts';
@@ -43,5 +45,7 @@ export const LINUX_6_1: Revision = {
     ...REGION_INFO_CLAUSES,
     ...DEVICE_FILE_CLAUSES,
     ...DEVICE_ACCESS_CLAUSES,
+    ...IOVA_BITMAP_CLAUSES,
+    ...IOVA_BITMAP_ARGUMENT_CLAUSES,
   ),
 };

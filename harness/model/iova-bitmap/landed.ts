@@ -89,10 +89,8 @@ export const WINDOW_LENGTH = rule<(whole: IovaRange, iova: bigint, units: bigint
   says: 'The last window ends where the range ends; every window lies within the range.',
   source: `${FILE}: iova_bitmap_mapped_length(), "capped to only cover the IOVA range"`,
   rule: (whole, iova, units, shift) => {
-    const length = (units * 8n) << shift;
-    const last = u64(whole.iova + whole.length - 1n);
-    // Linux 6.1 takes this sum modulo 2^64, and does not cut a window whose last byte of bitmap reaches beyond the top.
-    return u64(iova + length - 1n > last ? last - iova + 1n : length);
+    const end = least(iova + ((units * 8n) << shift), whole.iova + whole.length);
+    return u64(end - iova);
   },
 });
 

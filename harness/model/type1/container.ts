@@ -5,7 +5,7 @@ import { EXTENSION_CLAUSES, type Extension, extensionOf } from './extensions.ts'
 import type { ContainerFile } from './files.ts';
 import { ENTRIES_AT_SET_IOMMU } from './limits.ts';
 import { rangesFor } from './membership.ts';
-import { type Container, newIommu, type Vfio } from './state.ts';
+import { type Container, hasIommu, newIommu, type Vfio } from './state.ts';
 
 const HEADER = 'include/uapi/linux/vfio.h';
 const IOCTL = 'vfio_fops_unl_ioctl(), drivers/vfio/container.c';
@@ -83,7 +83,9 @@ export const SET_IOMMU_CALL = request<ContainerFile, NumberCall>({
   stages: ['arguments', 'hardware'],
   effect: ({ vfio, container, extension }) => {
     const entries = vfio.law.of(ENTRIES_AT_SET_IOMMU).rule(vfio);
-    container.iommu = newIommu(extension?.type ?? NO_TYPE_AT_ALL, entries, rangesFor(vfio, container.groups));
+    const { groups } = container;
+    const made = { ...(extension?.type ?? NO_TYPE_AT_ALL), hadHardware: groups.some(hasIommu) };
+    container.iommu = newIommu(made, entries, rangesFor(vfio, groups));
   },
 });
 

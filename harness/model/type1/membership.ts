@@ -48,7 +48,9 @@ export const rangesFor = ({ law, platform }: Vfio, groups: readonly Group[]) =>
 export const join = (vfio: Vfio, container: Container, group: Group): void => {
   container.groups.push(group);
   group.container = container;
-  if (container.iommu !== undefined) container.iommu.ranges = rangesFor(vfio, container.groups);
+  if (container.iommu === undefined) return;
+  container.iommu.ranges = rangesFor(vfio, container.groups);
+  if (hasIommu(group)) container.iommu.hadHardware = true;
 };
 
 /** Takes a group out of its container. */

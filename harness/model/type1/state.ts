@@ -47,6 +47,8 @@ export interface Iommu {
   readonly v2: boolean;
   /** It was asked to translate in two stages. */
   readonly nesting: boolean;
+  /** A group with an IOMMU behind it has been in the container since it was set, be it gone again. */
+  hadHardware: boolean;
   readonly mappings: IntervalMap<Mapping>;
   /** Mappings that may still be made. */
   available: number;
@@ -82,12 +84,13 @@ export interface Owner {
 
 /** An IOMMU as SET_IOMMU makes it. */
 export const newIommu = (
-  { v2, nesting }: Pick<Iommu, 'v2' | 'nesting'>,
+  { v2, nesting, hadHardware }: Pick<Iommu, 'v2' | 'nesting' | 'hadHardware'>,
   available: number,
   ranges: readonly IovaRange[],
 ): Iommu => ({
   v2,
   nesting,
+  hadHardware,
   mappings: new IntervalMap<Mapping>(),
   available,
   tracking: false,

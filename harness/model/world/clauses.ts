@@ -51,6 +51,12 @@ export const FILES = clause(
   'pread(2), pwrite(2), mmap(2), ftruncate(2), memfd_create(2), ioctl(2)',
 );
 
+export const TEST_DEVICES = clause(
+  'world/test-devices',
+  'Root can open the file of a test module that is loaded.',
+  'fixtures/modules',
+);
+
 export const PROCESSES = clause(
   'world/processes',
   'Processes are made by fork and end by exit or a signal; what others hold of them stays.',
@@ -76,6 +82,7 @@ export const EDU = clause(
 );
 
 export const WORLD_CLAUSES: readonly Clause[] = [
+  TEST_DEVICES,
   MEMORY_CONTENT,
   MEMORY_ACCESS,
   MEMORY_GUARDS,
