@@ -34,6 +34,8 @@ export interface Capability extends Clause {
    * multiple of anything: where the next one begins is for the layout to say.
    */
   readonly structure: (described: Described) => Uint8Array | undefined;
+  /** From which byte of the structure on nothing is promised of what it holds, if from any. */
+  readonly vagueFrom?: (described: Described) => number | undefined;
   /** The capability that it stands before, where that is not for the order of statement to say. */
   readonly before?: ClauseId;
 }
@@ -130,21 +132,22 @@ export const chainOf = (
 ): Chain => {
   const structures = capabilities.flatMap((clause) => {
     const bytes = clause.structure(described);
-    return bytes === undefined ? [] : [{ clause, bytes }];
+    return bytes === undefined ? [] : [{ clause, bytes, sure: clause.vagueFrom?.(described) ?? bytes.length }];
   });
   const links = law.of(CHAIN_LINKS);
   const alignment = law.of(LAYOUTS);
   const rules: ByteRule[] = [];
   let at = start;
-  for (const [index, { clause, bytes }] of structures.entries()) {
+  for (const [index, { clause, bytes, sure }] of structures.entries()) {
     const end = at + bytes.length;
     const next = layOut(end);
     const following = index + 1 < structures.length ? next : undefined;
     rules.push(
       { at, bytes: bytes.subarray(0, NEXT.at), clause },
       { at: at + NEXT.at, bytes: links.rule(following), clause: links },
-      { at: at + NEXT.end, bytes: bytes.subarray(NEXT.end), clause },
+      { at: at + NEXT.end, bytes: bytes.subarray(NEXT.end, sure), clause },
     );
+    if (sure < bytes.length) rules.push({ at: at + sure, bytes: bytes.length - sure, clause });
     if (next > end) rules.push({ at: end, bytes: new Uint8Array(next - end), clause: alignment });
     at = next;
   }

@@ -212,7 +212,9 @@ const OUTSIDE_RANGES = objection(MAP_DMA, {
   stage: 'mappings',
   errnos: ['EINVAL'],
   when: ({ updates, iommu, asked: { iova, size } }) =>
-    !updates && !iommu.ranges.some(({ start, end }) => iova >= start && iova + size - 1n <= end),
+    !updates &&
+    iommu.ranges.length > 0 &&
+    !iommu.ranges.some(({ start, end }) => iova >= start && iova + size - 1n <= end),
 });
 
 /** How many pages stay charged of those that were pinned before a mapping failed. */

@@ -35,14 +35,17 @@ const CLOSING_CONTAINER_ENDS = rule<(container: Container) => boolean>({
   rule: ({ groups }) => groups.length === 0,
 });
 
-/** The ranges that are valid for the groups of a container; none are told where no group has an IOMMU, and all are valid. */
-export const rangesFor = ({ law, platform }: Vfio, groups: readonly Group[]) =>
-  groups.some(hasIommu)
-    ? law.of(VALID_RANGES).rule(
-        platform.iommu.aperture,
-        groups.flatMap((group) => group.platform.reserved),
-      )
-    : [];
+const EVERYTHING = { start: 0n, end: 0xffff_ffff_ffff_ffffn };
+
+/**
+ * The ranges that are valid for the groups of a container. Where no group has an IOMMU all are valid: none are told if
+ * none ever had one, and a single range once the last that had one left.
+ */
+export const rangesFor = ({ law, platform }: Vfio, groups: readonly Group[], hadHardware = false) => {
+  if (!groups.some(hasIommu)) return hadHardware ? [EVERYTHING] : [];
+  const reserved = groups.flatMap((group) => group.platform.reserved);
+  return law.of(VALID_RANGES).rule(platform.iommu.aperture, reserved);
+};
 
 /** Puts a group into a container; objections were heard before. */
 export const join = (vfio: Vfio, container: Container, group: Group): void => {
@@ -60,7 +63,9 @@ export const leave = (vfio: Vfio, group: Group): void => {
   group.container = undefined;
   container.groups.splice(container.groups.indexOf(group), 1);
   if (!vfio.law.of(LAST_GROUP_LEAVES).rule(container.groups.length)) reset(vfio.law, container);
-  else if (container.iommu !== undefined) container.iommu.ranges = rangesFor(vfio, container.groups);
+  else if (container.iommu !== undefined) {
+    container.iommu.ranges = rangesFor(vfio, container.groups, container.iommu.hadHardware);
+  }
 };
 
 /** Ends everything that a container's IOMMU holds. */

@@ -1,7 +1,7 @@
 import { objection } from '../../model/clauses.ts';
 import { SET_IOMMU_CALL } from '../../model/type1/container.ts';
 import { iommuOf, SET_CONTAINER } from '../../model/type1/group-container.ts';
-import { type Group, hasIommu, type Iommu } from '../../model/type1/state.ts';
+import { type Container, type Group, hasIommu, type Iommu } from '../../model/type1/state.ts';
 
 /* What both forms of the series state: VFIO_IOMMU_TYPE1_INFO_CAP_NESTING, posted on 24 June 2020. */
 
@@ -22,19 +22,20 @@ export const nestingInfo = (): Uint8Array => {
 };
 
 /** Whether there is something to describe: the IOMMU is for nesting, and a group that has one is attached. */
-export const describesNesting = ({ nesting }: Iommu, groups: readonly Group[]): boolean =>
-  nesting && groups.some(hasIommu);
+export const describesNesting = ({ iommu, container }: Nested): boolean =>
+  iommu.nesting && container.groups.some(hasIommu);
 
-/** The groups that are attached when another one comes, in their order. */
-export type Attached = readonly Group[];
+/** Whether there is nothing to describe any more: the group that has an IOMMU has left, and another one is left. */
+export const outlivesHardware = ({ iommu, container }: Nested): boolean =>
+  iommu.nesting && iommu.hadHardware && !container.groups.some(hasIommu);
 
-/** The attempts that SET_IOMMU makes: it attaches the groups of a container, the one that came last first. */
-export const attempts = (groups: readonly Group[]): readonly Attached[] => {
-  const inOrder = [...groups].reverse();
-  return inOrder.map((_, index) => inOrder.slice(0, index));
-};
+interface Nested {
+  readonly iommu: Iommu;
+  readonly container: Container;
+}
 
-const hasOne = (attached: Attached): boolean => attached.some(hasIommu);
+/** Whether SET_IOMMU finds a group with an IOMMU when it comes to another one. It attaches the one that came last first. */
+const meetsAnother = (groups: readonly Group[]): boolean => groups.slice(1).some(hasIommu);
 
 export const ONE_GROUP = [
   objection(SET_IOMMU_CALL, {
@@ -44,7 +45,7 @@ export const ONE_GROUP = [
     source: POSTED,
     stage: 'hardware',
     errnos: ['EINVAL'],
-    when: ({ container, extension }) => extension?.type?.nesting === true && attempts(container.groups).some(hasOne),
+    when: ({ container, extension }) => extension?.type?.nesting === true && meetsAnother(container.groups),
   }),
   objection(SET_CONTAINER, {
     id: 'nesting-cap/no-second-group',
@@ -54,6 +55,8 @@ export const ONE_GROUP = [
     stage: 'attach',
     errnos: ['EINVAL'],
     when: (call) =>
-      iommuOf(call)?.nesting === true && call.target.kind === 'container' && hasOne(call.target.container.groups),
+      iommuOf(call)?.nesting === true &&
+      call.target.kind === 'container' &&
+      call.target.container.groups.some(hasIommu),
   }),
 ];
