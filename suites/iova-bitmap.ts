@@ -38,18 +38,16 @@ interface Walk {
   readonly before?: number;
 }
 
+/** What an argument says beside the range and what is set. */
+type Asked = { readonly [Key in 'iova' | 'pageSize' | 'offset' | 'fails']?: Walk[Key] | undefined };
+
 const ROOM = 4;
 
-/** Walks a bitmap; afterwards all of its memory is read, whatever page it is in. */
-const walk = (
-  s: Scenario,
-  { iova = BASE, length, pageSize = K4, offset = 0, marks, fails, pages = 2, ...more }: Walk,
+/** The argument of a walk over a bitmap in a memory. */
+const argument = (
+  { iova = BASE, length, pageSize = K4, offset = 0, marks, fails }: Pick<Walk, 'length' | 'marks'> & Asked,
+  memory: Memory,
 ) => {
-  s.needs(IOVA_BITMAP_TEST);
-  const memory = s.main.memory(BigInt(pages) * K4);
-  memory.fill(more.before ?? 0).succeeds();
-  more.prepare?.(memory);
-  const file = s.main.opens('/dev/iova-bitmap-test', 'walk');
   const ranges = marks.map((mark) =>
     encode(rangeArg, {
       iova: mark.iova,
@@ -66,10 +64,41 @@ const walk = (
   const bytes = new Uint8Array(argsz);
   bytes.set(Buffer.concat([header, ...ranges]));
   const place = { kind: 'pointer', at: offsetOf(walkArg, 'bitmap'), place: memory.at(offset) } as const;
+  return { bytes, place };
+};
+
+/** Walks a bitmap; afterwards all of its memory is read, whatever page it is in. */
+const walk = (
+  s: Scenario,
+  { iova = BASE, length, pageSize = K4, offset = 0, marks, fails, pages = 2, ...more }: Walk,
+) => {
+  s.needs(IOVA_BITMAP_TEST);
+  const memory = s.main.memory(BigInt(pages) * K4);
+  memory.fill(more.before ?? 0).succeeds();
+  more.prepare?.(memory);
+  const file = s.main.opens('/dev/iova-bitmap-test', 'walk');
+  const { bytes, place } = argument({ iova, length, pageSize, offset, marks, fails }, memory);
   const said = s.main.does({ op: 'ioctl', fd: file, request: IOVA_BITMAP_TEST_WALK, arg: inline(bytes, place) });
   for (let page = 0n; page < BigInt(Math.min(pages, 4)); page++) memory.read(page * K4, K4);
-  if (pages > 4) memory.read(BigInt(pages - 1) * K4, K4);
+  if (pages > 4) {
+    memory.read(BigInt(pages - 1) * K4, K4);
+    s.main.does({ op: 'hash', name: memory.name, offset: 0n, size: memory.size });
+  }
   return { memory, said };
+};
+
+/** A walk with the bitmap at each byte of a page in turn; what is in its memory after each is told by a hash. */
+const sweep = (s: Scenario, { length, marks }: Pick<Walk, 'length' | 'marks'>) => {
+  s.needs(IOVA_BITMAP_TEST);
+  const memory = s.main.memory(2n * K4);
+  const file = s.main.opens('/dev/iova-bitmap-test', 'walk');
+  const { bytes, place } = argument({ length, marks }, memory);
+  s.repeat(Number(K4), () => {
+    memory.fill(0);
+    const stride = { kind: 'stride', at: offsetOf(walkArg, 'bitmap'), stride: 1n } as const;
+    s.main.does({ op: 'ioctl', fd: file, request: IOVA_BITMAP_TEST_WALK, arg: inline(bytes, place, stride) });
+    s.main.does({ op: 'hash', name: memory.name, offset: 0n, size: 2n * K4 });
+  });
 };
 
 const all = (length: bigint, iova = BASE): readonly Mark[] => [{ iova, length }];
@@ -91,9 +120,13 @@ clause('iova-bitmap/set-range', () => {
     },
     (s, row) => void walk(s, row).said.succeeds(),
   );
-  const offsets = [1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 16, 31, 63, 64, 1000, 2048, 4000, 4088, 4089, 4090, 4091, 4092, 4093];
+  test('across the end of a window, 64 GiB', (s) => {
+    const marks = [at(512n * 32768n - 3n, 6n)];
+    walk(s, { length: 64n * G + 128n * M, pages: 513, marks }).said.succeeds();
+  });
+  test('bitmap at each byte of a page', (s) => sweep(s, { length: M, marks: [at(0n, 1n), at(62n, 4n), at(250n, 6n)] }));
   each(
-    Object.fromEntries([...offsets, 4094, 4095].map((offset) => [`bitmap at byte ${offset}`, offset])),
+    Object.fromEntries([1, 7, 8, 13, 2048, 4088, 4089, 4095].map((offset) => [`bitmap at byte ${offset}`, offset])),
     (s, offset) => {
       walk(s, { length: M, offset, marks: [at(0n, 1n), at(62n, 4n), at(250n, 6n)] }).said.succeeds();
     },
@@ -101,6 +134,11 @@ clause('iova-bitmap/set-range', () => {
 });
 
 clause('iova-bitmap/only-set-bits-change', () => {
+  test('when a page is missing after bits were set', (s) => {
+    const marks = [at(1n, 2n), at(2n * 32768n, 1n)];
+    const prepare = (memory: Memory): void => void memory.hole(2n * K4, K4).succeeds();
+    walk(s, { length: 384n * M, pages: 4, before: 0xa0, marks, prepare }).said.refused('EFAULT');
+  });
   test('in a bitmap full of other bits', (s) => {
     walk(s, { length: M, before: 0xa4, marks: [at(3n, 5n)] }).said.succeeds();
   });
@@ -136,6 +174,10 @@ clause('iova-bitmap/unreachable-page', () => {
     },
     (s, prepare) => void walk(s, { length: 384n * M, pages: 3, marks: all(384n * M), prepare }).said.refused('EFAULT'),
   );
+  test('missing where the second window begins', (s) => {
+    const prepare = (memory: Memory): void => void memory.hole(512n * K4, K4).succeeds();
+    walk(s, { length: 64n * G + 128n * M, pages: 513, marks: [at(0n, 1n)], prepare }).said.refused('EFAULT');
+  });
 });
 
 clause('iova-bitmap/window-pages', () => {
@@ -173,7 +215,30 @@ clause('iova-bitmap/window-end', () => {
   });
 });
 
+clause('iova-bitmap/set-within-range', () => {
+  each(
+    {
+      'begins before the range': { iova: BASE - 4n * K4, length: 6n * K4 },
+      'ends behind the range': { iova: BASE + M - 2n * K4, length: 6n * K4 },
+      'before the range': { iova: BASE - 4n * K4, length: 4n * K4 },
+      'behind the range': { iova: BASE + M, length: K4 },
+    },
+    (s, mark) => void walk(s, { length: M, marks: [mark] }).said.succeeds(),
+  );
+  // What comes of it is promised by nobody; that the kernel stays whole is.
+  test('handed on as it is, behind the range', (s) => {
+    walk(s, { length: M, marks: [{ iova: BASE + 256n * M, length: K4, whole: true }] });
+  });
+});
+
 clause('iova-bitmap/callback-error', () => {
+  test('in the second window', (s) => {
+    const length = 64n * G + 128n * M;
+    walk(s, { length, pages: 513, marks: [at(1n, 1n)], fails: { window: 1, errno: 11 } }).said.refused('EAGAIN');
+  });
+  test('in a window that there is not', (s) => {
+    walk(s, { length: M, marks: [at(1n, 1n)], fails: { window: 1, errno: 11 } }).said.succeeds();
+  });
   test('in the first window', (s) => {
     walk(s, { length: M, marks: [at(1n, 1n)], fails: { window: 0, errno: 11 } }).said.refused('EAGAIN');
   });
@@ -184,5 +249,9 @@ clause('iova-bitmap/page-size', () => {
   each(Object.fromEntries(sizes.map((shift) => [`2^${shift} bytes`, 1n << BigInt(shift)])), (s, pageSize) => {
     const length = 100n * pageSize;
     walk(s, { length, pageSize, marks: [{ iova: BASE + 20n * pageSize + 1n, length: pageSize }] }).said.succeeds();
+  });
+  // Neither is promised anything here.
+  each({ '2048 bytes': 0x800n, '12 KiB, no power of two': 0x3000n, '1 TiB': 1n << 40n }, (s, pageSize) => {
+    walk(s, { length: M, pageSize, marks: all(M) });
   });
 });

@@ -12,7 +12,9 @@ import { type IovaRange, PAGE_BITS, PAGE_BYTES, u64, WINDOW_PAGES, type Window }
 
 const FILE = 'drivers/vfio/iova_bitmap.c';
 const THEORY = `${FILE}: struct iova_bitmap`;
-const REVIEW = 'mail of 19 July 2022, review of "vfio: Add an IOVA bitmap support" V2';
+/* What landed is what the review asked for; so its points stand beside the code. */
+const REVIEW = 'Alex Williamson, re [PATCH V2 vfio 05/11] vfio: Add an IOVA bitmap support, 19 July 2022';
+const PAGE_HANDLING = `${REVIEW}: "I found this really difficult to review and the page handling is still not clear to me"`;
 
 const roundedUp = (bytes: bigint, unit: bigint): bigint => (bytes + unit - 1n) / unit;
 
@@ -48,7 +50,7 @@ export const STARTS_PINNED = rule<boolean>({
   id: 'iova-bitmap/starts-pinned',
   level: 'must',
   says: 'Making the bitmap pins its first window, and fails if it cannot.',
-  source: `${FILE}: iova_bitmap_alloc(), "including the first user pages"; ${REVIEW}: separate functions to initialize, and to get and put`,
+  source: `${FILE}: iova_bitmap_alloc(), "including the first user pages"; ${REVIEW}, of init() and iter_init(): "Why are these separate functions given this use case?"`,
   rule: true,
 });
 
@@ -57,7 +59,7 @@ export const PAGES_OF_WINDOW = rule<(unitsLeft: bigint, offset: number) => bigin
   id: 'iova-bitmap/window-pages',
   level: 'must',
   says: 'A window pins the pages that the rest of the bitmap lies in, at most 512 (2 MiB, 64 GiB of IOVA at 4 KiB); one that begins inside a page counts a page more.',
-  source: `${THEORY} and iova_bitmap_get()`,
+  source: `${THEORY} and iova_bitmap_get(); ${PAGE_HANDLING}`,
   rule: (unitsLeft, offset) => {
     const pages = roundedUp(unitsLeft, BigInt(PAGE_BYTES)) + (offset === 0 ? 0n : 1n);
     return least(pages, WINDOW_PAGES);
@@ -69,7 +71,7 @@ export const UNITS_PINNED = rule<(pages: number, offset: number) => bigint>({
   id: 'iova-bitmap/window-is-pinned',
   level: 'must',
   says: 'A window covers no more than what is pinned: it ends with the last pinned page, counted from where the bitmap begins in the first.',
-  source: `${FILE}: iova_bitmap_mapped_remaining()`,
+  source: `${FILE}: iova_bitmap_mapped_remaining(); ${REVIEW}: "dirty.npages is zero'd on bitmap init, allocated on get and left with stale data on put"`,
   rule: (pages, offset) => BigInt(pages * PAGE_BYTES - offset),
 });
 
@@ -78,7 +80,7 @@ export const WINDOW_IOVA = rule<(iova: bigint, base: bigint, shift: bigint) => b
   id: 'iova-bitmap/window-base',
   level: 'must',
   says: 'The first bit of the bitmap stands for the first IOVA of the range, whatever its alignment, and windows follow each other without a gap.',
-  source: `${FILE}: iova_bitmap_mapped_iova()`,
+  source: `${FILE}: iova_bitmap_mapped_iova(); ${REVIEW}: "ROUND_UP here ... is not symmetric with the below index-to-iova function"`,
   rule: (iova, base, shift) => u64(iova + ((base * 8n) << shift)),
 });
 
@@ -87,7 +89,7 @@ export const WINDOW_LENGTH = rule<(whole: IovaRange, iova: bigint, units: bigint
   id: 'iova-bitmap/window-end',
   level: 'must',
   says: 'The last window ends where the range ends; every window lies within the range.',
-  source: `${FILE}: iova_bitmap_mapped_length(), "capped to only cover the IOVA range"`,
+  source: `${FILE}: iova_bitmap_mapped_length(), "capped to only cover the IOVA range"; ${REVIEW}: "this is returning the iova free space in the bitmap, not the length of the bitmap??"`,
   rule: (whole, iova, units, shift) => {
     const end = least(iova + ((units * 8n) << shift), whole.iova + whole.length);
     return u64(end - iova);
@@ -142,7 +144,7 @@ export const MARKED = rule<(window: Window, range: IovaRange) => Marked>({
   id: 'iova-bitmap/set-range',
   level: 'must',
   says: 'Setting a range sets the bit of each page that the range touches, wherever in a byte, word or page of the bitmap it lies, and nothing outside the pinned pages.',
-  source: `${FILE}: iova_bitmap_set(), "Set the bits corresponding to the range"`,
+  source: `${FILE}: iova_bitmap_set(), "Set the bits corresponding to the range"; ${PAGE_HANDLING}`,
   rule: (window, { iova, length }) => {
     const origin = BigInt(window.offset * 8);
     const last = (u64(iova + length - 1n - window.iova) >> window.shift) + origin;

@@ -1,4 +1,6 @@
 /** /dev/iova-bitmap-test: the kernel's bitmap functions, driven by a program (fixtures/modules/iova-bitmap). */
+
+import type { Clause } from '../../spec/clause.ts';
 import { errnoName } from '../../uapi/errno.ts';
 import {
   EACH_WINDOW,
@@ -20,6 +22,7 @@ import {
   CALLBACK_ERROR,
   MARKED,
   NEXT_WINDOW,
+  PAGES_OF_WINDOW,
   STARTS_PINNED,
   UNITS_PINNED,
   UNREACHABLE,
@@ -108,7 +111,15 @@ const mark = (bytes: Uint8Array): BitmapWalk['marks'][number] => {
   return { iova, length, clipped: (flags & RANGE_CLIPPED) !== 0, ...(window === EACH_WINDOW ? {} : { window }) };
 };
 
-const outcome = (law: Law, { windowsAt, room, space, firstPage }: Request, walked: BitmapWalked): Outcome => {
+/** The clause that a walk's errno follows. */
+const saysErrno = ({ errno }: BitmapWalked, { offset }: BitmapWalk): Clause => {
+  if (errno === 0) return WINDOW_LENGTH;
+  if (errno !== 'EFAULT') return CALLBACK_ERROR;
+  // Whether a page that is not there belongs to a bitmap that begins inside a page is a matter of how its pages are counted.
+  return offset === 0 ? UNREACHABLE : PAGES_OF_WINDOW;
+};
+
+const outcome = (law: Law, { walk, windowsAt, room, space, firstPage }: Request, walked: BitmapWalked): Outcome => {
   const { errno, windows, bits, lost } = walked;
   const header = encode(walkArg, { nr_windows: windows.length, stage: walked.stage === 'start' ? 1 : 2, lost });
   const field = (name: keyof typeof walkArg.fields, size: number, clause: ByteRule['clause']): ByteRule => {
@@ -135,7 +146,7 @@ const outcome = (law: Law, { windowsAt, room, space, firstPage }: Request, walke
       field('lost', 8, law.of(MARKED)),
       ...windowRules,
     ],
-    clauses: [law.of(errno === 'EFAULT' ? UNREACHABLE : errno === 0 ? WINDOW_LENGTH : CALLBACK_ERROR)],
+    clauses: [law.of(saysErrno(walked, walk))],
     commit: () => {
       for (const run of bits) setBits(space, firstPage, run, law);
     },
