@@ -2,6 +2,7 @@ import {
   clause,
   EMULATED_GROUP,
   each,
+  inspect,
   openContainer,
   openGroup,
   readyContainer,
@@ -50,6 +51,10 @@ clause('nesting-cap/capability', () => {
     const { container } = withGroups(s, 'emulated0');
     container.setIommu(NESTING).succeeds();
     container.info(ROOM).succeeds();
+  });
+  test('once a group with an IOMMU comes', (s) => {
+    const { container } = withGroups(s, 'emulated0');
+    container.setIommu(NESTING).succeeds();
     openGroup(s.main, 'group0').setContainer(container).succeeds();
     container.info(ROOM).succeeds();
   });
@@ -118,4 +123,8 @@ clause('nesting-cap/nothing-stale', () => {
     groups[0]?.setContainer(container).succeeds();
     container.info(ROOM).succeeds();
   });
+});
+
+clause('nesting-cap/packs-the-struct', () => {
+  inspect('struct vfio_iommu');
 });

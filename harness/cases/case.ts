@@ -34,4 +34,6 @@ export interface Case {
   readonly steps: Program['steps'];
   readonly expectations: readonly Expectation[];
   readonly needs: readonly Need[];
+  /** It has no program: its clause is held against what was built instead. */
+  readonly inspects?: true;
 }

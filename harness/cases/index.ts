@@ -2,5 +2,5 @@
 
 export { EMULATED_GROUP, IOVA_BITMAP_TEST } from './needs.ts';
 export type { Actor, Memory, Said, Scenario } from './scenario.ts';
-export { clause, each, test } from './suite.ts';
+export { clause, each, inspect, test } from './suite.ts';
 export * from './vfio.ts';

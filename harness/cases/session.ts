@@ -27,6 +27,8 @@ export interface SessionOptions {
   readonly hosts: () => readonly Host[];
   readonly deadlines: Deadlines;
   readonly known: readonly KnownDifference[];
+  /** Holds what was built against a clause that is an inspection; absent where nothing was. */
+  readonly inspect?: (clause: string) => Promise<Verdict>;
 }
 
 /** Runs cases three ways (expectation, model, host) and makes their records; cases run in the order they were added. */
@@ -60,7 +62,9 @@ export const createSession = (options: SessionOptions): Session => {
     one.needs.find((need) => !need.met(platform))?.reason;
 
   const startOn = (hosts: readonly [Host, ...Host[]]): ((one: Case) => Promise<CaseRecord>) => {
-    const runnable = cases.filter((one) => unsupported(one, hosts[0].facts.platform) === undefined);
+    const runnable = cases.filter(
+      (one) => one.inspects !== true && unsupported(one, hosts[0].facts.platform) === undefined,
+    );
     const programs = runnable.map((one) => (host: Host) => programFor(one, host.facts.platform));
     const executor = createExecutor(hosts, programs, options.deadlines);
     const indices = new Map(runnable.map((one, index) => [one, index]));
@@ -75,6 +79,7 @@ export const createSession = (options: SessionOptions): Session => {
       const platform = firstHost?.facts.platform ?? options.platform;
       const program = programFor(one, platform);
       const finish = (verdict: Verdict): CaseRecord => recordOfCase(one, program, verdict, undefined, []);
+      if (one.inspects === true) return finish((await options.inspect?.(one.clause)) ?? NOTHING_BUILT);
       const reason = unsupported(one, platform);
       if (reason !== undefined) return finish({ kind: 'unsupported', reason });
       if (firstHost === undefined) {
@@ -95,6 +100,8 @@ export const createSession = (options: SessionOptions): Session => {
     },
   };
 };
+
+const NOTHING_BUILT: Verdict = { kind: 'unsupported', reason: 'no modules were built for this kernel' };
 
 const programFor = (one: Case, platform: Platform): Program => ({
   lets: letsOf(platform),

@@ -1,6 +1,7 @@
 import { attachRecord, CaseFailure, CaseTrouble, skipWith } from '../report/attach.ts';
 import type { CaseRecord } from '../report/record.ts';
 import type { ClauseId } from '../spec/clause.ts';
+import type { Case } from './case.ts';
 import { type Scenario, scenario } from './scenario.ts';
 import type { Session } from './session.ts';
 
@@ -28,15 +29,24 @@ export const clause = (id: ClauseId, cases: () => void): void => {
 };
 
 /** One case: what is done, and what must follow. The writing happens when the suite is loaded; the running when Mocha comes to it. */
-export const test = (title: string, write: (s: Scenario) => void): void => {
+export const test = (title: string, write: (s: Scenario) => void): void =>
+  register(title, () => {
+    const written = scenario();
+    write(written);
+    return written.build();
+  });
+
+/** A case without a program: the clause, an inspection, is held against the modules that were built for the kernel. */
+export const inspect = (title: string): void =>
+  register(title, () => ({ steps: [], expectations: [], needs: [], inspects: true }));
+
+const register = (title: string, make: () => Omit<Case, 'id' | 'clause' | 'title'>): void => {
   if (currentClause === undefined) throw new Error(`the case "${title}" stands outside a clause`);
   if (loading === undefined) throw new Error('suites are loaded by vfio-conform run, not by mocha alone');
   const { session, selected } = loading;
   const id = `${currentClause}: ${title}`;
   if (!selected(id) || !session.inForce(currentClause)) return;
-  const written = scenario();
-  write(written);
-  const one = { id, clause: currentClause, title, ...written.build() };
+  const one = { id, clause: currentClause, title, ...make() };
   session.add(one);
   it(title, async function () {
     settle(this, await session.run(one));

@@ -41,6 +41,7 @@ export const REQUIREMENTS: readonly Requirement[] = [
   modules('/usr/src/linux-headers-6.1.0-56-amd64/Makefile', 'linux-headers-6.1.0-56-amd64', 'test modules use them'),
   series('git', 'git', 'applies patches'),
   series('tar', 'tar', "unpacks the kernel's sources"),
+  series('gdb', 'gdb', 'reads how a built module lays out its structures'),
   series('/usr/src/linux-source-6.1.tar.xz', 'linux-source-6.1', 'patches are applied to it'),
   test('sshd', 'openssh-server', 'stands for a lab host'),
   test('chromium', 'chromium', 'looks at the page of a spec-diff'),

@@ -83,6 +83,22 @@ export interface Deviation<S> {
   readonly breaks: readonly [Clause, ...Clause[]];
 }
 
+/** A structure as a compiler laid it out; everything in bytes, members by offset. */
+export interface StructLayout {
+  readonly size: number;
+  readonly members: readonly { readonly name: string; readonly offset: number; readonly size: number }[];
+}
+
+/** What a kernel must be like inside, which no program shows: held against the debug information of a module that was built. */
+export interface Inspection extends Clause {
+  readonly kind: 'inspection';
+  /** The module (`vfio_iommu_type1`), and the structure in it. */
+  readonly module: string;
+  readonly struct: string;
+  /** What is wrong with the structure, or `undefined`: what was expected and what is there instead, a line each. */
+  readonly complaint: (layout: StructLayout) => { readonly expected: string; readonly observed: string } | undefined;
+}
+
 type Stated<C extends Clause> = Omit<C, 'kind'>;
 
 export const rule = <F>(stated: Stated<Rule<F>>): Rule<F> => ({ kind: 'rule', ...stated });
@@ -99,5 +115,7 @@ export const field = <F, S>(of: Request<F, S>, stated: Omit<Field<S>, 'kind' | '
   of: of.id,
   ...stated,
 });
+
+export const inspection = (stated: Stated<Inspection>): Inspection => ({ kind: 'inspection', ...stated });
 
 export const request = <F, S>(stated: Stated<Request<F, S>>): Request<F, S> => ({ kind: 'request', ...stated });

@@ -16,6 +16,7 @@ import type { Revision } from '../../spec/revision.ts';
 import { inForce } from '../../spec/revision.ts';
 import { EXIT, Trouble, UsageTrouble } from '../../trouble.ts';
 import type { Command, Given } from '../command.ts';
+import { inspectBuild } from '../inspect-build.ts';
 import { runMatrix } from '../matrix.ts';
 import { checkHostRequest, type HostRequest, openHosts } from '../open-host.ts';
 import { duration, wholeNumber } from '../options.ts';
@@ -117,6 +118,7 @@ const runSuites = async (given: Given): Promise<number> => {
     hosts: () => hosts,
     deadlines: DEADLINES,
     known,
+    ...(request.host === 'vm' ? { inspect: inspectBuild(request.kernel, revision) } : {}),
   });
   const end = endings(timeoutMs);
   try {

@@ -1,4 +1,4 @@
-import { rule } from '../../model/clauses.ts';
+import { inspection, rule, type StructLayout } from '../../model/clauses.ts';
 import { capability, chainOf, DMA_AVAILABLE, header, IOVA_RANGES, MIGRATION } from '../../model/type1/capabilities.ts';
 import { CHAIN_AT, GET_INFO_CALL, type InfoCall } from '../../model/type1/info.ts';
 import { byId, type Revision } from '../../spec/revision.ts';
@@ -31,6 +31,39 @@ const NOTHING_STALE = rule<() => boolean>({
   says: 'The capability goes with the group that it describes, be the container kept by another one, and there is none until the next one comes: nothing is read of information that is gone.',
   source: `${REVIEWED}: This looks prone to a use-after-free. As does this. Set to NULL since get_info tests the pointer before trying to use it`,
   rule: () => false,
+});
+
+const POINTER = 8;
+
+/** The bytes of a structure that no member takes, at its end included. */
+const unused = ({ size, members }: StructLayout): number =>
+  members.reduce((bytes, member) => bytes - member.size, size);
+
+/** `6 before nesting_info, 6 before device`: where the unused bytes are. */
+const holes = ({ size, members }: StructLayout): string =>
+  [...members, { name: 'the end', offset: size, size: 0 }]
+    .map(({ name, offset }, index) => {
+      const before = members[index - 1];
+      return { name, bytes: offset - (before === undefined ? 0 : before.offset + before.size) };
+    })
+    .filter(({ bytes }) => bytes > 0)
+    .map(({ name, bytes }) => `${bytes} before ${name}`)
+    .join(', ');
+
+const PACKS_THE_STRUCT = inspection({
+  id: 'nesting-cap/packs-the-struct',
+  level: 'should',
+  says: 'The members of struct vfio_iommu are in an order that leaves fewer bytes unused than a pointer takes: the pointer to the information does not stand between bools.',
+  source: `${REVIEWED}: placing a pointer in the middle of a section of bools is going to create wasteful holes in the data structure`,
+  module: 'vfio_iommu_type1',
+  struct: 'vfio_iommu',
+  complaint: (layout) =>
+    unused(layout) < POINTER
+      ? undefined
+      : {
+          expected: `fewer than ${POINTER} of ${layout.size} bytes unused`,
+          observed: `${unused(layout)} of ${layout.size} bytes unused: ${holes(layout)}`,
+        },
 });
 
 const CAPABILITY = capability({
@@ -74,6 +107,6 @@ export const NESTING_CAP_REVIEWED: Revision = {
   summary: 'a capability that describes nested translation, as its review of July 2020 asked for',
   clauses: {
     'container/set-iommu-nesting': null,
-    ...byId(...ONE_GROUP, GET_INFO, OWN_ID, INFO_ALIGNED, NOTHING_STALE, CAPABILITY),
+    ...byId(...ONE_GROUP, GET_INFO, OWN_ID, INFO_ALIGNED, NOTHING_STALE, PACKS_THE_STRUCT, CAPABILITY),
   },
 };

@@ -1,0 +1,68 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import { execa } from 'execa';
+import { findProgram } from '../kernels/requirements.ts';
+import { RunRecord } from '../report/record.ts';
+import { EXIT } from '../trouble.ts';
+
+const BIN = fileURLToPath(new URL('bin.mjs', import.meta.url));
+
+/** What the review of each series objected to: the clauses that the posted kernel breaks, and no others. */
+const OBJECTIONS: Readonly<Record<string, readonly string[]>> = {
+  'nesting-cap': [
+    'nesting-cap/info-aligned',
+    'nesting-cap/nothing-stale',
+    'nesting-cap/own-id',
+    'nesting-cap/packs-the-struct',
+  ],
+};
+
+describe('a series', () => {
+  let folder: string;
+  before(async function () {
+    for (const needed of [
+      '/usr/src/linux-source-6.1.tar.xz',
+      '/usr/src/linux-headers-6.1.0-56-amd64/Makefile',
+      'gdb',
+    ]) {
+      if ((await findProgram(needed)) === undefined) this.skip();
+    }
+  });
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'vfio-conform-series-'));
+  });
+  afterEach(() => rm(folder, { recursive: true, force: true }));
+
+  /** Runs the cases of a series; the exit code, and the broken clauses of cases that are not known to differ. */
+  const run = async (series: string, kernel: string, revision: string) => {
+    const report = join(folder, `${kernel}-${revision}`);
+    const names = ['--kernel', `${series}/${kernel}`, '--revision', `${series}/${revision}`, '--suite', series];
+    const { exitCode, stderr } = await execa('node', [BIN, 'run', ...names, '--report', report], {
+      reject: false,
+      stdin: 'ignore',
+    });
+    const { cases } = RunRecord.parse(
+      JSON.parse(await readFile(join(report, 'results.json'), 'utf8').catch(() => expect.fail(stderr))),
+    );
+    const unknown = cases.filter(({ known }) => known === undefined);
+    const unsupported = cases.filter(({ verdict }) => verdict === 'unsupported').map(({ id }) => id);
+    return { exitCode, unsupported, broken: new Set(unknown.flatMap((one) => one.broken.map(({ clause }) => clause))) };
+  };
+
+  for (const [series, objections] of Object.entries(OBJECTIONS)) {
+    it(`${series}: each kernel conforms to its own model, and the posted one breaks what the review objected to`, async () => {
+      for (const revision of ['posted', 'reviewed']) {
+        const own = await run(series, revision, revision);
+        expect([...own.broken], revision).to.deep.equal([]);
+        expect(own.unsupported, revision).to.deep.equal([]);
+        expect(own.exitCode, revision).to.equal(EXIT.conforms);
+      }
+      const against = await run(series, 'posted', 'reviewed');
+      expect(against.exitCode).to.equal(EXIT.diverges);
+      expect([...against.broken].sort()).to.deep.equal(objections);
+    }).timeout(600_000);
+  }
+});
