@@ -128,11 +128,14 @@ describe('cli diff of every revision', () => {
     it(`compares ${a.id} with ${b.id}: what changed shows in programs, in every form`, () => {
       const found = specDiff({ name: a.id, revision: a }, { name: b.id, revision: b }, { version: '0', cases });
       expect(found.behaviour.compared).to.be.greaterThan(600);
-      expect(found.clauses.changes.length, 'clauses').to.be.greaterThan(0);
-      expect(found.behaviour.changes.length, 'programs').to.be.greaterThan(0);
+      // What landed is what a review asked for: then nothing changes, and no program shows a change.
+      const changes = found.clauses.changes.length > 0;
+      expect(changes || Object.keys(b.clauses).length === 0, 'clauses').to.equal(true);
+      expect(found.behaviour.changes.length > 0, 'programs').to.equal(changes);
       const text = [...diffText(found)].join('');
-      // A link that is longer than a line stays whole.
-      const broken = text.split('\n').filter((line) => line.length > 78 && / /.test(line.slice(12).trim()));
+      // A link, and the name of a case in a command, stay whole where they are longer than a line.
+      const isWhole = (line: string): boolean => /^ *('[^']*'|\S+)$/.test(line);
+      const broken = text.split('\n').filter((line) => line.length > 78 && !isWhole(line));
       expect(broken).to.deep.equal([]);
       expect([...diffPage(found)].join('')).to.include('</html>');
       expect([...diffMarkdown(found)].join('')).to.include('## Clauses');

@@ -134,7 +134,7 @@ Host *
 
   it('says what it is, and runs programs', async () => {
     const host = await open();
-    expect(host.facts).to.include({ name: 'ssh:lab1', kernelRelease: release() });
+    expect(host.facts).to.include({ name: 'ssh:lab1', kernel: release() });
     expect(host.facts.platform.groups).to.deep.equal([]);
     const run = await host.run(VERSION, DEADLINES);
     expect(run.ending).to.deep.equal({ kind: 'done' });
