@@ -56,8 +56,8 @@ const ANSWER_MS = 8000;
 export const openRemoteHost = async (options: RemoteOptions): Promise<Host> => {
   const name = `ssh:${options.name}`;
   let running = await bringUp(options);
-  const first = await inspect(options, running).catch((cause: unknown) => {
-    takeDown(running);
+  const first = await inspect(options, running).catch(async (cause: unknown) => {
+    await leave(running);
     throw cause;
   });
   let closed = false;
@@ -77,22 +77,24 @@ export const openRemoteHost = async (options: RemoteOptions): Promise<Host> => {
     },
     recover: async () => {
       check();
-      await running.session.close();
-      takeDown(running);
+      await leave(running);
       running = await bringUp(options);
       await checkCondition(name, running.connection, first.condition);
-      if (closed) takeDown(running);
+      if (closed) await leave(running);
       check();
     },
     close: async () => {
       closed = true;
-      await running.session.close();
-      takeDown(running);
+      await leave(running);
     },
   };
 };
 
-const takeDown = ({ connection }: Running): void => connection.close();
+/** Takes leave of the helper, which then removes itself from the machine, before the connection is cut. */
+const leave = async ({ connection, session }: Running): Promise<void> => {
+  await session.close();
+  connection.close();
+};
 
 const bringUp = async (options: RemoteOptions): Promise<Running> => {
   const name = `ssh:${options.name}`;
@@ -102,6 +104,7 @@ const bringUp = async (options: RemoteOptions): Promise<Running> => {
     const session = await startHelper(connection, name, options.helper, { ...options.session, onLost });
     const { kernelRelease } = session.greeting;
     if (options.kernelRelease !== undefined && options.kernelRelease !== kernelRelease) {
+      await session.close();
       throw new HostTrouble(
         `${name} runs Linux ${kernelRelease}, expected ${options.kernelRelease}: boot that kernel there`,
       );
