@@ -2,6 +2,8 @@ import {
   clause,
   each,
   inline,
+  NULL,
+  pointerTo,
   READ,
   readyContainer,
   type Scenario,
@@ -178,4 +180,160 @@ clause('device/region-size', () => {
 clause('device/region-offset', () => {
   test('config space', (s) =>
     void edu(s).device.ioctl(uapi.VFIO_DEVICE_GET_REGION_INFO, region(7)).shows(24, u64(CONFIG)));
+});
+
+const GET_INFO = uapi.VFIO_DEVICE_GET_INFO;
+const GET_REGION_INFO = uapi.VFIO_DEVICE_GET_REGION_INFO;
+
+/** An argument in memory that can be read but not written. */
+const readOnly = (s: Scenario, argsz: number) => {
+  const memory = s.main.memory(0x1000);
+  memory.write(u32(argsz)).succeeds();
+  memory.protect('r').succeeds();
+  return pointerTo(memory.at());
+};
+
+clause('device/unreadable-info', () => {
+  test('null', (s) => void edu(s).device.ioctl(GET_INFO, NULL).refused('EFAULT'));
+});
+
+clause('device/unwritable-info', () => {
+  test('read-only', (s) => void edu(s).device.ioctl(GET_INFO, readOnly(s, 20)).refused('EFAULT'));
+});
+
+clause('device/unreadable-region-info', () => {
+  test('null', (s) => void edu(s).device.ioctl(GET_REGION_INFO, NULL).refused('EFAULT'));
+});
+
+clause('device/unwritable-region-info', () => {
+  test('read-only', (s) => void edu(s).device.ioctl(GET_REGION_INFO, readOnly(s, 32)).refused('EFAULT'));
+});
+
+clause('device/info-flags', () => {
+  test('PCI, no reset, no capabilities', (s) => void edu(s).device.ioctl(GET_INFO, info(20)).shows(4, u32(2)));
+});
+
+clause('device/info-cap-offset', () => {
+  test('no capabilities', (s) => void edu(s).device.ioctl(GET_INFO, info(20)).shows(16, u32(0)));
+});
+
+clause('device/reset', () => {
+  test('of a device that says it can be reset', (s) => {
+    s.needs({
+      reason: 'edu cannot be reset',
+      met: ({ groups }) => groups[0]?.devices[0]?.kind === 'opaque',
+    });
+    edu(s).device.ioctl(uapi.VFIO_DEVICE_RESET, NULL).succeeds();
+  });
+});
+
+clause('device/reset-unsupported', () => {
+  test('edu', (s) => void edu(s).device.ioctl(uapi.VFIO_DEVICE_RESET, NULL).refused('EINVAL'));
+});
+
+clause('device/region-flags', () => {
+  each(
+    { 'BAR0: read, write, mmap': [0, 7], 'BAR1: not there': [1, 0], 'config space: read, write': [7, 3] } as const,
+    (s, [index, flags]) => {
+      edu(s).device.ioctl(GET_REGION_INFO, region(index)).shows(4, u32(flags));
+    },
+  );
+});
+
+clause('device/region-cap-offset', () => {
+  each({ BAR0: 0, 'config space': 7 }, (s, index) => {
+    edu(s).device.ioctl(GET_REGION_INFO, region(index)).succeeds();
+  });
+});
+
+clause('device/config-identity', () => {
+  test('edu', (s) => {
+    const { device } = edu(s);
+    s.main
+      .does({ op: 'pread', fd: device.fd, offset: CONFIG, size: 4n })
+      .shows(0, Uint8Array.of(0x34, 0x12, 0xe8, 0x11));
+  });
+});
+
+/** Whether a transfer to memory arrives: the device's buffer is loaded before. */
+const transfers = (s: Scenario, before: (command: (value: number) => void) => void, arrives: boolean): void => {
+  const { c, device, dma } = edu(s);
+  const command = (value: number): void => {
+    s.main.does({ op: 'pwrite', fd: device.fd, offset: CONFIG + 4n, data: new Uint8Array([value, 0]) }).succeeds();
+  };
+  c.memory.fill(0x11);
+  c.map(A).succeeds();
+  dma(TO_DEVICE, A.iova);
+  c.memory.fill(0x22);
+  before(command);
+  dma(TO_MEMORY, A.iova);
+  c.memory.read(0n, 16n).shows(0, u64(arrives ? 0x1111111111111111n : 0x2222222222222222n));
+};
+
+clause('device/bus-master', () => {
+  test('stops', (s) => transfers(s, (command) => command(2), false));
+  test('stops and begins again', (s) =>
+    transfers(
+      s,
+      (command) => {
+        command(2);
+        command(6);
+      },
+      true,
+    ));
+});
+
+clause('device/opens-quiet', () => {
+  test('closed and opened again', (s) => {
+    const { c, device, dma } = edu(s);
+    c.memory.fill(0x11);
+    c.map(A).succeeds();
+    dma(TO_DEVICE, A.iova);
+    c.memory.fill(0x22);
+    s.main.does({ op: 'pread', fd: device.fd, offset: CONFIG + 4n, size: 2n }).succeeds();
+    device.close().succeeds();
+    c.memory.read(0n, 16n).shows(0, u64(0x2222222222222222n));
+  });
+});
+
+clause('device/maps-registers', () => {
+  each({ 'all of BAR0': 0x100000, 'its first page': 0x1000 }, (s, size) => {
+    const { device } = edu(s);
+    const registers = s.main.maps(device.fd, size);
+    s.main.does({ op: 'peek', name: registers.name, offset: 0n, width: 4n }).returns(0x010000ed);
+  });
+  const refusedAt = (s: Scenario, start: bigint, size: bigint, share: 'shared' | 'private') => {
+    const { device } = edu(s);
+    s.main.does({ op: 'map', name: 'refused', fd: device.fd, start, size, share }).refused('EINVAL');
+  };
+  test('not private', (s) => refusedAt(s, 0n, 0x1000n, 'private'));
+  test('not beyond its end', (s) => refusedAt(s, 0n, 0x101000n, 'shared'));
+  test('not config space', (s) => refusedAt(s, CONFIG, 0x1000n, 'shared'));
+});
+
+clause('device/keeps-pages', () => {
+  test('vaddr is unmapped in the process', (s) => {
+    const { c, dma } = edu(s);
+    const other = { iova: 0x20000n, size: 0x1000n };
+    c.memory.fill(0x11);
+    c.map(A).succeeds();
+    c.map({ ...other, vaddr: c.memory.at(0x2000n) }).succeeds();
+    c.memory.hole(0n, 0x1000n).succeeds();
+    dma(TO_DEVICE, A.iova);
+    c.memory.fill(0x22, 0x2000n, 0x1000n);
+    dma(TO_MEMORY, other.iova);
+    c.memory.read(0x2000n, 16n).shows(0, u64(0x1111111111111111n));
+  });
+});
+
+clause('device/sees-later-writes', () => {
+  test('written after the mapping was made', (s) => {
+    const { c, dma } = edu(s);
+    c.memory.fill(0x11);
+    c.map({ iova: A.iova, size: 0x2000n }).succeeds();
+    c.memory.write(u64(0x3333333333333333n), 0x40n);
+    dma(TO_DEVICE, A.iova + 0x40n);
+    dma(TO_MEMORY, A.iova + 0x1000n);
+    c.memory.read(0x1000n, 8n).shows(0, u64(0x3333333333333333n));
+  });
 });

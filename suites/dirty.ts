@@ -5,6 +5,7 @@ import {
   inline,
   type Memory,
   NULL,
+  pointerTo,
   readyContainer,
   type Scenario,
   test,
@@ -406,5 +407,22 @@ clause('unmap/returned-size', () => {
       ]),
     );
     bitmap.guards().returns(0);
+  });
+});
+
+clause('dirty/unreadable-range', () => {
+  test('only argsz and flags can be read', (s) => {
+    const c = logging(s, [[0, 1]]);
+    const memory = s.main.memory(PAGE);
+    memory.write(Buffer.concat([u32(48), u32(GET)]), PAGE - 8n).succeeds();
+    c.ioctl(uapi.VFIO_IOMMU_DIRTY_PAGES, pointerTo(memory.at(PAGE - 8n))).refused('EFAULT');
+  });
+});
+
+clause('dirty/bitmap-address', () => {
+  each({ 'beyond user memory': 0xffff_8000_0000_0000n, 'at the top': 0xffff_ffff_ffff_f000n }, (s, data) => {
+    logging(s, [[0, 64]])
+      .getDirty({ ...range([0, 64]), bitmap: { data, size: 8n } })
+      .refused('EINVAL', 'EFAULT');
   });
 });

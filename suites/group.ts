@@ -1,11 +1,14 @@
 import {
   clause,
+  deviceName,
   each,
   inline,
   NULL,
   openContainer,
   openGroup,
+  pointerTo,
   readyContainer,
+  type Scenario,
   TWO_GROUPS,
   test,
   u32,
@@ -182,5 +185,61 @@ clause('group/close', () => {
     c.groups[0]?.close().succeeds();
     s.main.lockedKb().returns(0);
     openGroup(s.main).status().shows(FLAGS_AT, u32(VIABLE));
+  });
+});
+
+clause('group/unwritable-status', () => {
+  test('read-only', (s) => {
+    const place = s.main.memory(0x1000);
+    place.write(u32(8)).succeeds();
+    place.protect('r').succeeds();
+    openGroup(s.main).ioctl(uapi.VFIO_GROUP_GET_STATUS, pointerTo(place.at())).refused('EFAULT');
+  });
+});
+
+clause('group/unsafe-interrupts', () => {
+  test('into a container with an IOMMU', (s) => {
+    s.needs(TWO_GROUPS);
+    s.needs({ reason: 'interrupts are remapped here', met: ({ iommu }) => !iommu.isolatesMsi });
+    const c = readyContainer(s);
+    openGroup(s.main, 'group1').setContainer(c).refused('EPERM');
+  });
+});
+
+/** GET_DEVICE_FD with a name that lies in memory of its own. */
+const deviceByName = (s: Scenario, name: Uint8Array) =>
+  readyContainer(s).groups[0]?.ioctl(uapi.VFIO_GROUP_GET_DEVICE_FD, inline(name));
+
+clause('group/endless-device-name', () => {
+  each({ 'a page': 4096, 'more than a page': 5000 }, (s, length) => {
+    const name = new Uint8Array(length + 1).fill(0x61);
+    name[length] = 0;
+    deviceByName(s, name)?.refused('EINVAL');
+  });
+  test('a name of a page less one byte is only unknown', (s) => {
+    const name = new Uint8Array(4096).fill(0x61);
+    name[4095] = 0;
+    deviceByName(s, name)?.refused('ENODEV');
+  });
+});
+
+clause('group/device-name-options', () => {
+  each({ 'a blank': ' ', blanks: '   ' }, (s, behind) => {
+    readyContainer(s)
+      .groups[0]?.ioctl(uapi.VFIO_GROUP_GET_DEVICE_FD, deviceName('device0', behind), 'device')
+      .succeeds();
+  });
+  each({ 'a token': ' vf_token=2ab74924-c335-45f4-9b16-8569e5b08258', nonsense: ' nonsense' }, (s, behind) => {
+    readyContainer(s).groups[0]?.ioctl(uapi.VFIO_GROUP_GET_DEVICE_FD, deviceName('device0', behind)).refused('EINVAL');
+  });
+});
+
+clause('group/device-descriptor-limit', () => {
+  test('no descriptor is left', (s) => {
+    const c = readyContainer(s);
+    s.main.limits('nofile', 0n).succeeds();
+    c.groups[0]?.ioctl(uapi.VFIO_GROUP_GET_DEVICE_FD, deviceName('device0')).refused('EMFILE');
+    // What cleans up opens files itself.
+    s.main.limits('nofile', 1024n);
   });
 });

@@ -255,3 +255,18 @@ clause('iova-bitmap/page-size', () => {
     walk(s, { length: M, pageSize, marks: all(M) });
   });
 });
+
+/* Nothing is promised of what follows; the kernel has to survive it. */
+
+clause('iova-bitmap/page-size-lowest-bit', () => {
+  test('12 KiB', (s) => void walk(s, { length: M, pageSize: 0x3000n, marks: all(M) }));
+});
+
+clause('iova-bitmap/length-not-zero', () => {
+  test('an empty range', (s) => void walk(s, { length: 0n, marks: [] }));
+  test('an empty range is set', (s) => void walk(s, { length: M, marks: [at(1n, 0n)] }));
+});
+
+clause('iova-bitmap/no-wrap', () => {
+  test('beyond the last IOVA', (s) => void walk(s, { iova: 0xffff_ffff_ffff_f000n, length: 2n * K4, marks: [] }));
+});

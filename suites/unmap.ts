@@ -9,6 +9,7 @@ import {
   u64,
   unmapArgument,
 } from '../harness/cases/index.ts';
+import { encode } from '../harness/uapi/struct.ts';
 import * as uapi from '../harness/uapi/vfio.ts';
 
 const PAGE = 0x1000n;
@@ -223,5 +224,33 @@ clause('unmap/up-to-the-top', () => {
   each({ v1: V1, v2: uapi.VFIO_TYPE1v2_IOMMU }, (s, type) => {
     const c = twoMappings(s, type);
     c.unmap({ iova: 0x10000n, size: (1n << 64n) - 0x10000n }).shows(SIZE_AT, u64(0x8000n));
+  });
+});
+
+/** An argument that lies at the end of its memory, so that what stands behind it cannot be read. */
+const atTheEnd = (s: Scenario, bytes: Uint8Array) => {
+  const memory = s.main.memory(PAGE, { offset: 0 });
+  const at = PAGE - BigInt(bytes.length);
+  memory.write(bytes, at).succeeds();
+  return pointerTo(memory.at(at));
+};
+
+clause('unmap/unreadable-bitmap-argument', () => {
+  test('only the range can be read', (s) => {
+    const c = twoMappings(s);
+    c.startDirty().succeeds();
+    const flags = uapi.VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
+    const bytes = encode(uapi.vfioIommuType1DmaUnmap, { argsz: 48, flags, ...A });
+    c.ioctl(uapi.VFIO_IOMMU_UNMAP_DMA, atTheEnd(s, bytes)).refused('EFAULT');
+    s.main.lockedKb().returns(32);
+  });
+});
+
+clause('unmap/bitmap-address', () => {
+  each({ 'beyond user memory': 0xffff_8000_0000_0000n, 'at the top': 0xffff_ffff_ffff_f000n }, (s, data) => {
+    const c = twoMappings(s);
+    c.startDirty().succeeds();
+    c.unmap({ ...A, bitmap: { data, size: 8n } }).refused('EINVAL', 'EFAULT');
+    s.main.lockedKb().returns(32);
   });
 });

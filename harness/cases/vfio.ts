@@ -254,13 +254,19 @@ const groupOf = (fd: string, actor: Actor): Group => {
     unsetContainer: () => ioctl(uapi.VFIO_GROUP_UNSET_CONTAINER, NULL),
     device: (name = 'device0') => {
       const device = fdOfDevice(fd, name);
-      const arg: Arg = { kind: 'inline', segments: [{ text: name }, { bytes: new Uint8Array(1) }], patches: [] };
-      return deviceOf(device, actor, ioctl(uapi.VFIO_GROUP_GET_DEVICE_FD, arg, device));
+      return deviceOf(device, actor, ioctl(uapi.VFIO_GROUP_GET_DEVICE_FD, deviceName(name), device));
     },
     close: () => actor.does({ op: 'close', fd }),
     of: (other) => groupOf(fd, other),
   };
 };
+
+/** A device's name as GET_DEVICE_FD takes it, by what programs call it, with a text behind it. */
+export const deviceName = (name: string, behind = ''): Arg => ({
+  kind: 'inline',
+  segments: [{ text: name }, { bytes: new TextEncoder().encode(`${behind}\0`) }],
+  patches: [],
+});
 
 /** A device's descriptor is named for its group and itself; a case that opens one twice closes it between. */
 const fdOfDevice = (group: string, name: string): string => `${group}-${name}`;

@@ -12,7 +12,7 @@ const SOURCE = 'vfio_group_ioctl_get_device_fd(), drivers/vfio/vfio_main.c';
 /** What is said of the name that an argument points at. */
 type Name = { readonly text: string } | 'unreadable' | 'endless';
 
-interface GetDeviceCall extends GroupFile {
+export interface GetDeviceCall extends GroupFile {
   readonly caller: Process;
   readonly name: Name;
   readonly device: Device | undefined;
@@ -45,7 +45,7 @@ const FIRST_OPEN = rule<(device: Device) => void>({
   },
 });
 
-const GET_DEVICE = request<GroupFile, GetDeviceCall>({
+export const GET_DEVICE = request<GroupFile, GetDeviceCall>({
   id: 'group/get-device',
   level: 'must',
   says: 'GET_DEVICE_FD returns a new descriptor for the device of the group that the string names, as often as it is asked.',
@@ -124,7 +124,11 @@ const DESCRIPTOR_LIMIT = objection(GET_DEVICE, {
   stage: 'arguments',
   errnos: ['EMFILE'],
   // How many descriptors a process has beside those that the program opened is not known.
-  when: ({ caller }) => caller.limitBytes('nofile') !== undefined && 'perhaps',
+  when: ({ caller }) => {
+    const limit = caller.limitBytes('nofile');
+    if (limit === undefined) return false;
+    return limit === 0n || 'perhaps';
+  },
 });
 
 const WITHOUT_IOMMU = objection(GET_DEVICE, {
