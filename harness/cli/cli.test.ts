@@ -43,6 +43,11 @@ const REFUSED: Readonly<Record<string, readonly [args: readonly string[], exitCo
   'too many jobs': [['run', '--jobs', '99'], EXIT.usage, /--jobs takes a whole number/],
   'known differences that are not there': [['run', '--host', 'none', '--known', '/nowhere'], EXIT.usage, /\/nowhere/],
   'a list of nothing': [['list', 'nothing'], EXIT.usage, /list takes one of/],
+  'a report in a place where there are no folders': [
+    ['run', '--host', 'none', '--report', '/proc/nowhere/deep'],
+    EXIT.hostTrouble,
+    /\/proc\/nowhere/,
+  ],
   'a report in a place that cannot be written': [
     ['run', '--host', 'none', '--report', '/dev/null/nowhere'],
     EXIT.hostTrouble,

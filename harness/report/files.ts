@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
+  existsSync,
   fdatasyncSync,
   ftruncateSync,
   lstatSync,
@@ -11,7 +12,7 @@ import {
   symlinkSync,
   writeSync,
 } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { HostTrouble } from '../trouble.ts';
 
 /** A file that grows by whole texts: one that cannot be written whole is taken back, so what stands is always valid. */
@@ -68,8 +69,19 @@ export const writeWhole = (path: string, texts: Iterable<string>): void => {
   });
 };
 
-/** Makes a folder and those above it. Throws HostTrouble. */
-export const makeFolder = (path: string): void => void onDisk(path, () => mkdirSync(path, { recursive: true }));
+/**
+ * Makes a folder and those above it, one by one: Node's own way of making them all never ends where the file system
+ * refuses, as /proc does. Throws HostTrouble.
+ */
+export const makeFolder = (path: string): void =>
+  onDisk(path, () => {
+    const missing: string[] = [];
+    for (let at = resolve(path); !existsSync(at); at = dirname(at)) missing.push(at);
+    for (const folder of missing.reverse()) {
+      // Another run may have been faster.
+      if (!existsSync(folder)) mkdirSync(folder);
+    }
+  });
 
 /** Lets `latest` beside a folder point to it; whoever follows the link sees the old one or the new one, never none. */
 export const linkLatest = (folder: string): void => {
