@@ -12,6 +12,18 @@ const BIN = fileURLToPath(new URL('bin.mjs', import.meta.url));
 
 /** What the review of each series objected to: the clauses that the posted kernel breaks, and no others. */
 const OBJECTIONS: Readonly<Record<string, readonly string[]>> = {
+  // The array, instead of addresses that are staged and stay so; argsz and flags come with it.
+  'change-dma-owner': [
+    'change-dma-owner/argsz',
+    'change-dma-owner/flags',
+    'change-dma-owner/nothing-staged',
+    'change-dma-owner/pair-for-each',
+    'change-dma-owner/pair-iova',
+    'change-dma-owner/pair-vaddr',
+    'change-dma-owner/pairs',
+    'change-dma-owner/unreadable-argument',
+    'change-dma-owner/unreadable-pairs',
+  ],
   'nesting-cap': [
     'nesting-cap/info-aligned',
     'nesting-cap/nothing-stale',

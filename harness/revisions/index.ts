@@ -1,5 +1,7 @@
 import type { Revision } from '../spec/revision.ts';
 import { UsageTrouble } from '../trouble.ts';
+import { CHANGE_DMA_OWNER_POSTED } from './change-dma-owner/posted.ts';
+import { CHANGE_DMA_OWNER_REVIEWED } from './change-dma-owner/reviewed.ts';
 import { IOVA_BITMAP_POSTED, IOVA_BITMAP_REVIEWED } from './iova-bitmap.ts';
 import { LINUX_6_1 } from './linux-6.1.ts';
 import { LINUX_6_12 } from './linux-6.12.ts';
@@ -12,6 +14,8 @@ export const REVISIONS: readonly Revision[] = [
   LINUX_6_1,
   LINUX_6_12,
   LINUX_7_2,
+  CHANGE_DMA_OWNER_POSTED,
+  CHANGE_DMA_OWNER_REVIEWED,
   IOVA_BITMAP_POSTED,
   IOVA_BITMAP_REVIEWED,
   NESTING_CAP_POSTED,

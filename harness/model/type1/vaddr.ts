@@ -44,7 +44,7 @@ const OTHER_RANGE = objection(MAP_DMA, {
   },
 });
 
-const NOT_INVALIDATED = objection(MAP_DMA, {
+export const NOT_INVALIDATED = objection(MAP_DMA, {
   id: 'vaddr/not-invalidated',
   level: 'must',
   says: 'Updating a vaddr that was not invalidated, or was updated since, is refused with EINVAL.',
@@ -54,7 +54,7 @@ const NOT_INVALIDATED = objection(MAP_DMA, {
   when: ({ updates, iommu, asked: { iova } }) => updates && iommu.mappings.get(iova)?.vaddrValid === true,
 });
 
-const NEW_OWNER_LIMIT = objection(MAP_DMA, {
+export const NEW_OWNER_LIMIT = objection(MAP_DMA, {
   id: 'vaddr/new-owner-limit',
   level: 'must',
   says: 'Updating a vaddr is refused with ENOMEM when the pages would take the new owner beyond its RLIMIT_MEMLOCK; the mapping then stays with the old one, and stays invalidated.',

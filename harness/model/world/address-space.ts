@@ -1,3 +1,4 @@
+import type { Prot } from '../../program/step.ts';
 import type { Clause } from '../../spec/clause.ts';
 import type { MemoryObject } from './memory-object.ts';
 import type { PageStore, Piece } from './page-store.ts';
@@ -36,6 +37,19 @@ export interface PinOptions {
   readonly write: boolean;
 }
 
+/** What lies behind an address, as far as it is mapped in one way (one vm_area_struct). */
+export interface Backing {
+  /** What is mapped: the same one in two address spaces is the same memory. */
+  readonly object: object;
+  /** The page of the object that the address is in. */
+  readonly page: bigint;
+  /** Bytes from the address to the end of the area. */
+  readonly size: bigint;
+  readonly shared: boolean;
+  /** What the process may do. */
+  readonly prot: Prot;
+}
+
 /** The address space of a process (mm_struct): what is mapped where, and how many pages are locked. */
 export interface AddressSpace {
   /** False once its process died or exec'd: then nothing is mapped any more, and accounting is moot (mmget_not_zero fails). */
@@ -55,6 +69,9 @@ export interface AddressSpace {
   resolve(vaddr: bigint, pages: number, options: PinOptions): Resolution;
   /** The same with the effect of pinning: pages that were not there yet are made. For commits. */
   pin(vaddr: bigint, pages: number, options: PinOptions): Resolution;
+
+  /** What lies behind an address, or `undefined` where nothing is mapped. */
+  backingAt(vaddr: bigint): Backing | undefined;
 
   /** How many bytes from `vaddr` on, at most `size`, can be accessed before the first fault: what copy_to_user and copy_from_user get through. */
   reach(vaddr: bigint, size: bigint, access: Access): bigint;

@@ -1,5 +1,5 @@
 import type { Prot } from '../../program/step.ts';
-import type { Run } from './address-space.ts';
+import type { Backing, Run } from './address-space.ts';
 import type { DeviceMemory } from './device-memory.ts';
 import type { Interval } from './interval-map.ts';
 import type { MemoryObject } from './memory-object.ts';
@@ -68,6 +68,24 @@ export const pagesBeforeEnd = ({ content }: Area, skip: number): number => {
       return Infinity;
     case 'nothing':
       return 0;
+  }
+};
+
+/** What lies behind an address of an area. Guard pages are private memory without any page. */
+export const backingOf = (area: Area, vaddr: bigint, pageSize: number): Backing => {
+  const { content, prot, end, start } = area;
+  const page = (vaddr - start) / BigInt(pageSize);
+  const common = { size: end - vaddr, prot };
+  switch (content.kind) {
+    case 'shared':
+      return { ...common, object: content.object, page: BigInt(content.first) + page, shared: true };
+    case 'private':
+      return { ...common, object: content.copies, page: BigInt(content.first) + page, shared: false };
+    case 'device':
+      // Registers have no object that two files share: each opening of the device is one.
+      return { ...common, object: area.file ?? area, page: content.offset / BigInt(pageSize) + page, shared: true };
+    case 'nothing':
+      return { ...common, object: area, page, shared: false };
   }
 };
 

@@ -1,8 +1,9 @@
 import type { Prot } from '../../program/step.ts';
 import type { Clause } from '../../spec/clause.ts';
-import type { Access, AddressSpace, PinOptions, Resolution, Run } from './address-space.ts';
+import type { Access, AddressSpace, Backing, PinOptions, Resolution, Run } from './address-space.ts';
 import {
   type Area,
+  backingOf,
   type Content,
   pagesBeforeEnd,
   partOf,
@@ -143,6 +144,11 @@ export class Mm implements AddressSpace {
   /** The area that an address lies in. */
   areaAt(vaddr: bigint): Area | undefined {
     return this.#areas.containing(vaddr);
+  }
+
+  backingAt(vaddr: bigint): Backing | undefined {
+    const area = this.areaAt(vaddr);
+    return area === undefined ? undefined : backingOf(area, vaddr, this.pageSize);
   }
 
   /** Whether registers lie anywhere in a range: what the processor does to those is not like memory. */

@@ -1,0 +1,592 @@
+import {
+  type Actor,
+  type Container,
+  clause,
+  each,
+  inline,
+  type Memory,
+  NULL,
+  openGroup,
+  pointerTo,
+  readyContainer,
+  type Said,
+  type Scenario,
+  test,
+} from '../harness/cases/index.ts';
+import { VFIO_CHANGE_DMA_OWNER, vfioChangeDmaOwner, vfioNewVaddr } from '../harness/uapi/change-dma-owner.ts';
+import { encode, offsetOf, sizeOf } from '../harness/uapi/struct.ts';
+
+const PAGE = 0x1000n;
+const A = { iova: 0x10000n, size: 0x4000n };
+const B = { iova: 0x20000n, size: 0x4000n };
+const BOTH = { iova: 0n, size: 0x100000n };
+const SHARED = { share: 'shared' } as const;
+
+type Pair = readonly [iova: bigint, vaddr: ReturnType<Memory['at']> | bigint];
+type Fields = NonNullable<Parameters<typeof encode<typeof vfioChangeDmaOwner.fields>>[1]>;
+
+/** CHANGE_DMA_OWNER with what the reviewed form takes; the posted form takes no argument and ignores it. */
+const change = (c: Container, pairs: readonly Pair[] = [], fields: Fields = {}): Said => {
+  const [size, pair] = [sizeOf(vfioChangeDmaOwner), sizeOf(vfioNewVaddr)];
+  const bytes = encode(vfioChangeDmaOwner, {
+    argsz: size + pairs.length * pair,
+    nr: pairs.length,
+    pairs: pairs.map(([iova, vaddr]) => ({ iova, vaddr: typeof vaddr === 'bigint' ? vaddr : 0n })),
+    ...fields,
+  });
+  const patches = pairs.flatMap(([, place], index) => {
+    const at = size + index * pair + offsetOf(vfioNewVaddr, 'vaddr');
+    return typeof place === 'bigint' ? [] : [{ kind: 'pointer' as const, at, place }];
+  });
+  return c.ioctl(VFIO_CHANGE_DMA_OWNER, inline(bytes, ...patches));
+};
+
+/** Two mappings of one memory that a child shares. */
+const mapped = (s: Scenario, memory = s.main.memory(0x8000, SHARED)) => {
+  const c = readyContainer(s);
+  memory.fill(1);
+  c.map({ ...A, vaddr: memory.at() }).succeeds();
+  c.map({ ...B, vaddr: memory.at(0x4000n) }).succeeds();
+  return { c, memory };
+};
+
+/** The same with a memfd, which can be mapped again elsewhere. */
+const mappedFile = (s: Scenario) => {
+  const fd = s.main.memfd(0x8000);
+  return { fd, ...mapped(s, s.main.maps(fd, 0x8000)) };
+};
+
+const locked = (kb: Readonly<Record<string, number>>, ...actors: readonly Actor[]): void => {
+  for (const actor of actors) actor.lockedKb().returns(kb[actor.name] ?? 0);
+};
+
+clause('change-dma-owner/changes', () => {
+  test('of nothing', (s) => void change(readyContainer(s)).returns(0));
+  test('to the owner itself', (s) => {
+    const { c } = mapped(s);
+    change(c).returns(0);
+    change(c).returns(0);
+    s.main.lockedKb().returns(32);
+  });
+  each(
+    {
+      'to a child, in anonymous memory': (s: Scenario) => mapped(s),
+      'to a child, in a memfd': mappedFile,
+      'to a child, in huge pages': (s: Scenario) => mapped(s, s.main.memory(0x200000, { ...SHARED, align: 0x200000n })),
+    },
+    (s, make) => {
+      const { c } = make(s);
+      const child = s.main.forks();
+      change(c.of(child)).returns(0);
+      locked({ [child.name]: 32 }, child, s.main);
+      c.unmapAll().succeeds();
+      locked({}, child, s.main);
+    },
+  );
+  test('to a child and back', (s) => {
+    const { c } = mapped(s);
+    const child = s.main.forks();
+    change(c.of(child)).returns(0);
+    change(c).returns(0);
+    locked({ main: 32 }, child, s.main);
+    s.main.kills(child).succeeds();
+    change(c).returns(0);
+  });
+  test('from two owners to a third', (s) => {
+    const c = readyContainer(s);
+    const memory = s.main.memory(0x8000, SHARED);
+    memory.fill(1);
+    const [child, heir] = [s.main.forks(), s.main.forks('heir')];
+    c.map({ ...A, vaddr: memory.at() }).succeeds();
+    c.of(child)
+      .map({ ...B, vaddr: memory.of(child).at(0x4000n) })
+      .succeeds();
+    locked({ main: 16, [child.name]: 16 }, s.main, child, heir);
+    change(c.of(heir)).returns(0);
+    locked({ [heir.name]: 32 }, s.main, child, heir);
+  });
+  test('what is mapped afterwards belongs to who maps it', (s) => {
+    const { c, memory } = mapped(s);
+    const child = s.main.forks();
+    change(c.of(child)).returns(0);
+    c.map({ iova: 0x40000n, size: PAGE, vaddr: memory.at() }).succeeds();
+    locked({ main: 4, [child.name]: 32 }, s.main, child);
+  });
+  test('in another process, with one group or two', (s) => {
+    const { c } = mapped(s);
+    const child = s.main.forks();
+    const second = openGroup(s.main, 'group1');
+    s.needs({ reason: 'the host has only one usable IOMMU group', met: ({ groups }) => groups.length >= 2 });
+    second.setContainer(c).succeeds();
+    change(c.of(child)).returns(0);
+    second.unsetContainer().succeeds();
+    locked({ [child.name]: 32 }, s.main, child);
+  });
+  test('while dirty pages are logged', (s) => {
+    const { c } = mapped(s);
+    const child = s.main.forks();
+    c.startDirty().succeeds();
+    change(c.of(child)).returns(0);
+    c.stopDirty().succeeds();
+    locked({ [child.name]: 32 }, s.main, child);
+  });
+  test('on a container without an IOMMU', (s) => {
+    const { c } = mapped(s);
+    c.groups[0]?.unsetContainer().succeeds();
+    change(c).refused('EINVAL');
+  });
+});
+
+clause('change-dma-owner/charges-caller', () => {
+  test('for what it did not own, and once', (s) => {
+    const { c, memory } = mapped(s);
+    const child = s.main.forks();
+    c.of(child)
+      .map({ iova: 0x40000n, size: 2n * PAGE, vaddr: memory.of(child).at() })
+      .succeeds();
+    locked({ main: 32, [child.name]: 8 }, s.main, child);
+    for (const _ of ['once', 'again']) {
+      change(c.of(child)).returns(0);
+      locked({ [child.name]: 40 }, s.main, child);
+    }
+  });
+  test('another user', (s) => {
+    const { c } = mapped(s);
+    const child = s.main.forks();
+    child.becomes(1000).succeeds();
+    child.limits('memlock', 8n * PAGE).succeeds();
+    change(c.of(child)).returns(0);
+    locked({ [child.name]: 32 }, s.main, child);
+  });
+});
+
+clause('change-dma-owner/gives-back', () => {
+  test('so that the owner before can lock as much again', (s) => {
+    const { c } = mapped(s);
+    const child = s.main.forks();
+    s.main.drops('ipc_lock').succeeds();
+    s.main.limits('memlock', 8n * PAGE).succeeds();
+    const own = s.main.memory(0x8000);
+    own.fill(1);
+    const more = { iova: 0x40000n, size: 0x8000n, vaddr: own.at() };
+    c.map(more).refused('ENOMEM');
+    change(c.of(child)).returns(0);
+    c.map(more).succeeds();
+    locked({ main: 32, [child.name]: 32 }, s.main, child);
+  });
+  test('to nobody when the new owner dies', (s) => {
+    const { c } = mapped(s);
+    const child = s.main.forks();
+    change(c.of(child)).returns(0);
+    s.main.kills(child).succeeds();
+    c.unmapAll().succeeds();
+    s.main.lockedKb().returns(0);
+  });
+});
+
+clause('change-dma-owner/owner-gone', () => {
+  test('killed', (s) => {
+    const c = readyContainer(s);
+    const memory = s.main.memory(0x4000, SHARED);
+    memory.fill(1);
+    const child = s.main.forks();
+    c.of(child)
+      .map({ ...A, vaddr: memory.of(child).at() })
+      .succeeds();
+    s.main.kills(child).succeeds();
+    change(c).refused('ESRCH');
+    s.main.lockedKb().returns(0);
+    c.unmap(A).succeeds();
+    change(c).returns(0);
+  });
+  test('one of two', (s) => {
+    const c = readyContainer(s);
+    const memory = s.main.memory(0x8000, SHARED);
+    memory.fill(1);
+    const [child, heir] = [s.main.forks(), s.main.forks('heir')];
+    c.map({ ...A, vaddr: memory.at() }).succeeds();
+    c.of(child)
+      .map({ ...B, vaddr: memory.of(child).at() })
+      .succeeds();
+    s.main.kills(child).succeeds();
+    change(c.of(heir)).refused('ESRCH');
+    locked({ main: 16 }, s.main, heir);
+  });
+  test('by its own exec', (s) => {
+    const { c } = mapped(s);
+    s.main.execs().succeeds();
+    change(c).refused('ESRCH');
+    s.main.lockedKb().returns(0);
+  });
+});
+
+clause('change-dma-owner/object-differs', () => {
+  /** What a child puts in the place of what it inherited. */
+  const others: Readonly<Record<string, (child: Actor, fd: string, at: ReturnType<Memory['at']>) => void>> = {
+    'another memory': (child, _, at) => void child.memory(0x8000, { ...SHARED, at }),
+    'another file': (child, _, at) => void child.maps(child.memfd(0x8000), 0x8000, { at }),
+    'another place in the file': (child, fd, at) => void child.maps(fd, 0x7000, { at, start: PAGE }),
+  };
+  each(others, (s, put) => {
+    const { c, fd, memory } = mappedFile(s);
+    const child = s.main.forks();
+    memory.of(child).hole(0n, 0x8000n).succeeds();
+    put(child, fd, memory.at());
+    change(c.of(child)).refused('ENXIO');
+    locked({ main: 32 }, s.main, child);
+  });
+  each({ 'another access': 0n, 'another access to the last page': 0x7000n }, (s, from) => {
+    const { c, memory } = mappedFile(s);
+    const child = s.main.forks();
+    memory.of(child).protect('r', from).succeeds();
+    change(c.of(child)).refused('ENXIO');
+    locked({ main: 32 }, s.main, child);
+  });
+  test('not where the same file is mapped in parts', (s) => {
+    const { c, fd, memory } = mappedFile(s);
+    const child = s.main.forks();
+    const place = memory.of(child);
+    place.hole(0x2000n, 0x3000n).succeeds();
+    child.maps(fd, 0x3000, { at: place.at(0x2000n), start: 0x2000n });
+    change(c.of(child)).returns(0);
+  });
+});
+
+clause('change-dma-owner/not-shared', () => {
+  test('private memory, after fork', (s) => {
+    const { c } = mapped(s, s.main.memory(0x8000));
+    const child = s.main.forks();
+    change(c.of(child)).refused('ENXIO');
+    locked({ main: 32 }, s.main, child);
+  });
+  test('private memory of the owner itself', (s) => {
+    const { c } = mapped(s, s.main.memory(0x8000));
+    change(c).refused('ENXIO');
+    s.main.lockedKb().returns(32);
+  });
+  test('a private mapping of the file', (s) => {
+    const fd = s.main.memfd(0x8000);
+    const { c } = mapped(s, s.main.maps(fd, 0x8000, { share: 'private' }));
+    change(c.of(s.main.forks())).refused('ENXIO');
+  });
+  test('nothing there in the caller', (s) => {
+    const { c, memory } = mapped(s);
+    const child = s.main.forks();
+    memory.of(child).hole(0x7000n, PAGE).succeeds();
+    change(c.of(child)).refused('ENXIO');
+    locked({ main: 32 }, s.main, child);
+  });
+  test('nothing there any more in the owner', (s) => {
+    const { c, memory } = mapped(s);
+    const child = s.main.forks();
+    memory.hole(0n, 0x8000n).succeeds();
+    change(c.of(child)).refused('ENXIO');
+    locked({ main: 32 }, s.main, child);
+  });
+});
+
+clause('change-dma-owner/limit', () => {
+  each({ 'one page short': 7n, 'exactly enough': 8n } as const, (s, pages) => {
+    const { c } = mapped(s);
+    const child = s.main.forks();
+    child.drops('ipc_lock').succeeds();
+    child.limits('memlock', pages * PAGE).succeeds();
+    if (pages < 8n) change(c.of(child)).refused('ENOMEM');
+    else change(c.of(child)).returns(0);
+    locked(pages < 8n ? { main: 32 } : { [child.name]: 32 }, s.main, child);
+  });
+  test('not for who may lock what it likes', (s) => {
+    const { c } = mapped(s);
+    const child = s.main.forks();
+    child.limits('memlock', PAGE).succeeds();
+    change(c.of(child)).returns(0);
+    locked({ [child.name]: 32 }, s.main, child);
+  });
+  test('not for what the caller owns already', (s) => {
+    const { c } = mapped(s);
+    s.main.drops('ipc_lock').succeeds();
+    s.main.limits('memlock', PAGE).succeeds();
+    change(c).returns(0);
+    s.main.lockedKb().returns(32);
+  });
+});
+
+clause('change-dma-owner/vaddr-invalidated', () => {
+  test('until it is valid again', (s) => {
+    const { c, memory } = mapped(s);
+    const child = s.main.forks();
+    c.invalidateVaddr(A).succeeds();
+    change(c.of(child)).refused('EINVAL');
+    locked({ main: 32 }, s.main, child);
+    c.updateVaddr({ ...A, vaddr: memory.at() }).succeeds();
+    change(c.of(child)).returns(0);
+    locked({ [child.name]: 32 }, s.main, child);
+  });
+});
+
+clause('change-dma-owner/all-or-nothing', () => {
+  test('one of two mappings is private', (s) => {
+    const { c } = mapped(s);
+    const own = s.main.memory(0x4000);
+    own.fill(1);
+    const last = { iova: 0x30000n, size: 0x4000n };
+    c.map({ ...last, vaddr: own.at() }).succeeds();
+    const child = s.main.forks();
+    change(c.of(child)).refused('ENXIO');
+    locked({ main: 48 }, s.main, child);
+    c.unmap(last).succeeds();
+    locked({ main: 32 }, s.main, child);
+    change(c.of(child)).returns(0);
+    locked({ [child.name]: 32 }, s.main, child);
+  });
+  test('the limit has room for one of two', (s) => {
+    const { c } = mapped(s);
+    const child = s.main.forks();
+    child.drops('ipc_lock').succeeds();
+    child.limits('memlock', 6n * PAGE).succeeds();
+    change(c.of(child)).refused('ENOMEM');
+    locked({ main: 32 }, s.main, child);
+    c.unmap(A).succeeds();
+    locked({ main: 16 }, s.main, child);
+    change(c.of(child)).returns(0);
+    locked({ [child.name]: 16 }, s.main, child);
+  });
+  test('the owner goes on as before', (s) => {
+    const { c, memory } = mapped(s, s.main.memory(0x8000));
+    const child = s.main.forks();
+    change(c.of(child)).refused('ENXIO');
+    s.main.kills(child).succeeds();
+    c.unmap(A).succeeds();
+    s.main.lockedKb().returns(16);
+    c.map({ ...A, vaddr: memory.at() }).succeeds();
+    s.main.lockedKb().returns(32);
+  });
+});
+
+/** The memory of `mappedFile` elsewhere: exec takes the addresses away, and a child keeps the mappings meanwhile. */
+const afterExec = (s: Scenario) => {
+  const { c, fd } = mappedFile(s);
+  const keeper = s.main.forks('keeper');
+  change(c.of(keeper)).returns(0);
+  s.main.execs().succeeds();
+  // Takes the address that the memory had, if the process is laid out as before.
+  s.main.memory(0x100000);
+  return { c, keeper, place: s.main.maps(fd, 0x8000) };
+};
+
+const stage = (c: Container, range: typeof A, vaddr: ReturnType<Memory['at']>): Said =>
+  c.updateVaddr({ ...range, vaddr });
+
+clause('change-dma-owner/stages', () => {
+  test('the same address', (s) => {
+    const { c, memory } = mapped(s);
+    stage(c, A, memory.at()).returns(0);
+    stage(c, B, memory.at(0x4000n)).returns(0);
+    change(c).returns(0);
+    s.main.lockedKb().returns(32);
+  });
+  test('another address, after exec', (s) => {
+    const { c, keeper, place } = afterExec(s);
+    stage(c, A, place.at()).returns(0);
+    stage(c, B, place.at(0x4000n)).returns(0);
+    locked({ keeper: 32 }, s.main, keeper);
+    change(c).returns(0);
+    locked({ main: 32 }, s.main, keeper);
+    change(c).returns(0);
+  });
+  test('another address in the same process', (s) => {
+    const { c, fd, memory } = mappedFile(s);
+    const place = s.main.maps(fd, 0x8000);
+    stage(c, A, place.at()).returns(0);
+    stage(c, B, place.at(0x4000n)).returns(0);
+    change(c).returns(0);
+    memory.hole(0n, 0x8000n).succeeds();
+    change(c).returns(0);
+    s.main.lockedKb().returns(32);
+  });
+  test('in place of what was staged before', (s) => {
+    const { c, memory } = mapped(s);
+    stage(c, A, memory.at(0x4000n)).returns(0);
+    stage(c, A, memory.at()).returns(0);
+    stage(c, B, memory.at(0x4000n)).returns(0);
+    change(c).returns(0);
+  });
+  test('for one change only', (s) => {
+    const { c, fd, memory } = mappedFile(s);
+    const child = s.main.forks();
+    const place = child.maps(fd, 0x8000);
+    stage(c.of(child), A, place.at()).returns(0);
+    stage(c.of(child), B, place.at(0x4000n)).returns(0);
+    change(c.of(child)).returns(0);
+    memory.of(child).hole(0n, 0x8000n).succeeds();
+    change(c.of(child)).returns(0);
+    locked({ [child.name]: 32 }, s.main, child);
+  });
+  test('what is of another object is refused', (s) => {
+    const { c, memory } = mapped(s);
+    stage(c, A, memory.at(0x4000n)).returns(0);
+    stage(c, B, memory.at()).returns(0);
+    change(c).refused('ENXIO');
+  });
+});
+
+clause('change-dma-owner/partly-staged', () => {
+  test('one of two', (s) => {
+    const { c, memory } = mapped(s);
+    stage(c, A, memory.at()).returns(0);
+    change(c).refused('EINVAL');
+    s.main.lockedKb().returns(32);
+  });
+});
+
+clause('change-dma-owner/stays-staged', () => {
+  test('neither the caller nor the owner before can go on', (s) => {
+    const { c, fd, memory } = mappedFile(s);
+    const child = s.main.forks();
+    const place = child.maps(fd, 0x8000);
+    stage(c.of(child), A, place.at()).returns(0);
+    change(c.of(child)).refused('EINVAL');
+    change(c.of(child)).refused('EINVAL');
+    change(c).refused('EINVAL', 'ENXIO');
+    stage(c, A, memory.at()).returns(0);
+    change(c).refused('EINVAL');
+    locked({ main: 32 }, s.main, child);
+  });
+  test('until the others are staged too', (s) => {
+    const { c, memory } = mapped(s);
+    stage(c, A, memory.at()).returns(0);
+    change(c).refused('EINVAL');
+    stage(c, B, memory.at(0x4000n)).returns(0);
+    change(c).returns(0);
+  });
+  test('until what was staged is unmapped', (s) => {
+    const { c, memory } = mapped(s);
+    stage(c, A, memory.at()).returns(0);
+    change(c).refused('EINVAL');
+    c.unmap(A).succeeds();
+    change(c).returns(0);
+    s.main.lockedKb().returns(16);
+  });
+});
+
+clause('change-dma-owner/nothing-staged', () => {
+  test('a vaddr that was not taken away', (s) => {
+    const { c, memory } = mapped(s);
+    stage(c, A, memory.at()).refused('EINVAL');
+    change(c).returns(0);
+  });
+  test('a vaddr that was given back', (s) => {
+    const { c, memory } = mapped(s);
+    c.invalidateVaddr(BOTH).succeeds();
+    stage(c, A, memory.at()).succeeds();
+    stage(c, A, memory.at()).refused('EINVAL');
+  });
+});
+
+clause('change-dma-owner/pairs', () => {
+  test('another address, after exec', (s) => {
+    const { c, keeper, place } = afterExec(s);
+    change(c, [
+      [A.iova, place.at()],
+      [B.iova, place.at(0x4000n)],
+    ]).returns(0);
+    locked({ main: 32 }, s.main, keeper);
+    change(c).returns(0);
+  });
+  test('in another order', (s) => {
+    const { c, keeper, place } = afterExec(s);
+    change(c, [
+      [B.iova, place.at(0x4000n)],
+      [A.iova, place.at()],
+    ]).returns(0);
+    locked({ main: 32 }, s.main, keeper);
+  });
+  test('what is of another object is refused', (s) => {
+    const { c, keeper, place } = afterExec(s);
+    change(c, [
+      [A.iova, place.at(0x4000n)],
+      [B.iova, place.at()],
+    ]).refused('ENXIO');
+    locked({ keeper: 32 }, s.main, keeper);
+  });
+  test('a call that failed leaves nothing to cancel', (s) => {
+    const { c, keeper, place } = afterExec(s);
+    change(c, [[A.iova, place.at()]]).refused('EINVAL');
+    change(c.of(keeper)).returns(0);
+    change(c, [
+      [A.iova, place.at()],
+      [B.iova, place.at(0x4000n)],
+    ]).returns(0);
+    locked({ main: 32 }, s.main, keeper);
+  });
+});
+
+clause('change-dma-owner/pair-for-each', () => {
+  each({ 'too few': 1, 'too many': 3 }, (s, count) => {
+    const { c, memory } = mapped(s);
+    const pairs: readonly Pair[] = [
+      [A.iova, memory.at()],
+      [B.iova, memory.at(0x4000n)],
+      [0x30000n, memory.at()],
+    ];
+    change(c, pairs.slice(0, count)).refused('EINVAL');
+    change(c).returns(0);
+  });
+});
+
+clause('change-dma-owner/pair-iova', () => {
+  each({ 'of no mapping': 0x30000n, 'within a mapping': B.iova + PAGE, 'of the other one': A.iova }, (s, iova) => {
+    const { c, memory } = mapped(s);
+    change(c, [
+      [A.iova, memory.at()],
+      [iova, memory.at(0x4000n)],
+    ]).refused('EINVAL');
+  });
+});
+
+clause('change-dma-owner/pair-vaddr', () => {
+  each({ 'off a page': 0x123n, 'near the top': 0xffff_ffff_ffff_d000n }, (s, vaddr) => {
+    const { c, memory } = mapped(s);
+    change(c, [
+      [A.iova, memory.at()],
+      [B.iova, vaddr],
+    ]).refused('EINVAL');
+  });
+});
+
+/** Calls whose first 16 bytes are right but for one field. */
+const wrong = (s: Scenario, fields: Fields): void => {
+  const { c } = mapped(s);
+  change(c, [], fields).refused('EINVAL');
+  change(c).returns(0);
+};
+
+clause('change-dma-owner/argsz', () => {
+  each({ 'argsz 0': { argsz: 0 }, 'argsz 15': { argsz: 15 }, 'no room for the pairs': { nr: 2 } }, wrong);
+  test('a larger one is taken', (s) => void change(mapped(s).c, [], { argsz: 4096 }).returns(0));
+  test('as many pairs as a number can tell', (s) => wrong(s, { argsz: 0xffff_ffff, nr: 0xffff_ffff }));
+});
+
+clause('change-dma-owner/flags', () => {
+  each(
+    { 'a flag': { flags: 1 }, 'the last flag': { flags: 0x8000_0000 }, 'the reserved field': { __reserved: 1 } },
+    wrong,
+  );
+});
+
+clause('change-dma-owner/unreadable-argument', () => {
+  test('NULL', (s) => void mapped(s).c.ioctl(VFIO_CHANGE_DMA_OWNER, NULL).refused('EFAULT'));
+});
+
+clause('change-dma-owner/unreadable-pairs', () => {
+  test('the array ends with its memory', (s) => {
+    const { c, memory } = mapped(s);
+    const argument = s.main.memory(0x1000);
+    const bytes = encode(vfioChangeDmaOwner, { argsz: 48, nr: 2, pairs: [{ iova: A.iova }] });
+    const at = 0x1000n - BigInt(bytes.length);
+    argument.write(bytes, at).succeeds();
+    argument.link(at + 24n, memory.at()).succeeds();
+    c.ioctl(VFIO_CHANGE_DMA_OWNER, pointerTo(argument.at(at))).refused('EFAULT');
+    s.main.lockedKb().returns(32);
+  });
+});
