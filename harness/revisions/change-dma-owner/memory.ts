@@ -1,4 +1,5 @@
 import type { AddressSpace, Backing } from '../../model/world/address-space.ts';
+import { least } from '../../model/world/big.ts';
 
 /** Memory of a process: addresses and sizes in bytes. */
 export interface Place {
@@ -15,7 +16,7 @@ export const compareMemory = (one: Place, other: Place, size: bigint): Mismatch 
     const [a, b] = [one, other].map(({ space, vaddr }) => space.backingAt(vaddr + done));
     if (a?.shared !== true || b?.shared !== true) return 'not-shared';
     if (!isSame(a, b)) return 'differs';
-    done += a.size < b.size ? a.size : b.size;
+    done += least(a.size, b.size);
   }
   return undefined;
 };
