@@ -37,7 +37,8 @@ class Refusals {
     const holds = one.when(situation);
     if (holds === false) return;
     if (holds === true) this.certain = true;
-    for (const errno of one.errnos) {
+    const named = one.errno?.(situation);
+    for (const errno of named === undefined ? one.errnos : [named]) {
       const known = this.#byErrno.get(errno);
       if (known !== undefined) known.clauses.push(one);
       else

@@ -28,6 +28,8 @@ export interface Objection<S> extends Clause {
   readonly stage: string;
   /** Any of these. */
   readonly errnos: readonly [Errno, ...Errno[]];
+  /** The one errno, where the situation tells it; then `errnos` is not looked at. */
+  readonly errno?: (situation: S) => Errno | undefined;
   readonly when: (situation: S) => Holds;
   /** What the refused call leaves behind, where that is not nothing; part of the commit. */
   readonly leaves?: (situation: S) => void;
@@ -99,6 +101,13 @@ export interface Inspection extends Clause {
   readonly complaint: (layout: StructLayout) => { readonly expected: string; readonly observed: string } | undefined;
 }
 
+/** What a program must not make the kernel say: held against the lines of its log while the program ran. */
+export interface Silence extends Clause {
+  readonly kind: 'silence';
+  /** Whether a line breaks it. */
+  readonly heard: (line: string) => boolean;
+}
+
 type Stated<C extends Clause> = Omit<C, 'kind'>;
 
 export const rule = <F>(stated: Stated<Rule<F>>): Rule<F> => ({ kind: 'rule', ...stated });
@@ -115,6 +124,8 @@ export const field = <F, S>(of: Request<F, S>, stated: Omit<Field<S>, 'kind' | '
   of: of.id,
   ...stated,
 });
+
+export const silence = (stated: Stated<Silence>): Silence => ({ kind: 'silence', ...stated });
 
 export const inspection = (stated: Stated<Inspection>): Inspection => ({ kind: 'inspection', ...stated });
 

@@ -1,14 +1,21 @@
 import type { Platform, PlatformDevice } from '../program/platform.ts';
 import type { Program } from '../program/step.ts';
 import type { Revision } from '../spec/revision.ts';
+import type { Silence } from './clauses.ts';
 import { iovaBitmapFiles } from './iova-bitmap/test-file.ts';
 import { type Law, lawOf } from './law.ts';
 import { createMachine, type Machine } from './machine.ts';
+import { REGISTERS } from './mediate-ops/clauses.ts';
+import { mediatorFiles } from './mediate-ops/control-file.ts';
+import { newMediators } from './mediate-ops/state.ts';
 import { translate } from './type1/device-access.ts';
 import { vfioFiles } from './type1/files-by-path.ts';
 import type { Group, Vfio } from './type1/state.ts';
 import { createEdu, DEFAULT_DMA_MASK, type EduDevice } from './world/edu.ts';
 import type { Files } from './world/kernel-file.ts';
+
+/** How many mediators the test module has: its parameter `instances`, as kernels of the series are given it. */
+const MEDIATORS = 2;
 
 /** A machine on which a program runs under the clauses of a revision, with the groups and devices of a platform. */
 export const createModel = (revision: Revision, platform: Platform, lets: Program['lets']): Machine => {
@@ -17,15 +24,27 @@ export const createModel = (revision: Revision, platform: Platform, lets: Progra
     law,
     platform,
     groups: platform.groups.map((group) => newGroup(law, platform, group)),
+    mediators: newMediators(MEDIATORS, platform.pageSizeBytes),
     dmaEntryLimit: platform.dmaEntryLimit,
   };
-  const sources = [vfioFiles(vfio), ...testFiles(law, platform)];
-  return createMachine({ platform, lets, files: (path) => firstOf(sources, path) });
+  const sources = [vfioFiles(vfio), ...testFiles(vfio)];
+  return createMachine({
+    platform,
+    lets,
+    files: (path) => firstOf(sources, path),
+    silences: law.all<Silence>('silence'),
+  });
 };
 
 /** The files of the test modules that are loaded. */
-const testFiles = (law: Law, { testModules }: Platform): readonly Files[] =>
-  testModules.includes('iova_bitmap_test') ? [iovaBitmapFiles(law)] : [];
+const testFiles = (vfio: Vfio): readonly Files[] => {
+  const { testModules } = vfio.platform;
+  return [
+    ...(testModules.includes('iova_bitmap_test') ? [iovaBitmapFiles(vfio.law)] : []),
+    // The module needs a kernel of the series; on others there is nothing that it could be.
+    ...(testModules.includes('mediator_test') && vfio.law.clauses.has(REGISTERS.id) ? [mediatorFiles(vfio)] : []),
+  ];
+};
 
 const firstOf = (sources: readonly Files[], path: string): ReturnType<Files> => {
   for (const source of sources) {
@@ -42,6 +61,7 @@ const newGroup = (law: Law, platform: Platform, described: Platform['groups'][nu
       platform: device,
       edu: newEdu(device, platform, (iova, access) => translate(law, platform, group, iova, access)),
       opened: 0,
+      mediated: undefined,
     })),
     container: undefined,
     opened: false,

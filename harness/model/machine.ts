@@ -1,5 +1,7 @@
 import type { Platform } from '../program/platform.ts';
 import type { Call, OpName, Program } from '../program/step.ts';
+import type { Clause } from '../spec/clause.ts';
+import type { Silence } from './clauses.ts';
 import type { Answer } from './outcome.ts';
 import { Actor } from './world/actor.ts';
 import type { Files } from './world/kernel-file.ts';
@@ -26,6 +28,8 @@ export interface Machine {
    * Later calls of it are not judged.
    */
   actorDied(actor: string): void;
+  /** The lines of the kernel's log, of the time of the program, that a clause does not want; each clause once. */
+  unwanted(log: readonly string[]): readonly { readonly clause: Clause; readonly line: string }[];
 }
 
 /** What a machine is made of. The same values and the same calls give the same answers: there is no clock and no chance in it. */
@@ -34,6 +38,8 @@ export interface MachineOptions {
   readonly lets: Program['lets'];
   /** The files that can be opened: VFIO's, and whatever else a revision models. */
   readonly files: Files;
+  /** What the kernel must not say; nothing unless given. */
+  readonly silences?: readonly Silence[];
 }
 
 /** The operations of ops.def, each with what it allows. */
@@ -48,7 +54,7 @@ const OPERATIONS: Operations<OpName> = {
 };
 
 /** A machine on which one process, `main`, has just started as root. */
-export const createMachine = ({ platform, lets, files }: MachineOptions): Machine => {
+export const createMachine = ({ platform, lets, files, silences = [] }: MachineOptions): Machine => {
   const actors = new Map([['main', new Actor('main', new Mm(platform.pageSizeBytes))]]);
   const world: World = { platform, lets, files, actors };
   return {
@@ -58,6 +64,11 @@ export const createMachine = ({ platform, lets, files }: MachineOptions): Machin
       return perform(call.op, world, actor, call, iteration);
     },
     actorDied: (name) => actors.get(name)?.die(),
+    unwanted: (log) =>
+      silences.flatMap((clause) => {
+        const line = log.find((one) => clause.heard(one));
+        return line === undefined ? [] : [{ clause, line }];
+      }),
   };
 };
 

@@ -38,6 +38,9 @@ const PROGRAM = parseProgram(
 );
 const CLEANUP = 3;
 
+/** What the model does not want in a kernel's log. */
+const UNWANTED = 'found a mediator';
+
 /** A model that gives these answers, one a call: for the two ioctls, then for the clean-up. */
 const modelOf = (
   first: Answer,
@@ -50,6 +53,7 @@ const modelOf = (
     return {
       answer: () => answers[next++] ?? { unspecified: 'no more' },
       actorDied: () => undefined,
+      unwanted: (log) => log.filter((line) => line.includes(UNWANTED)).map((line) => ({ clause: RULE, line })),
     };
   };
 };
@@ -159,6 +163,11 @@ const TABLE: Readonly<Record<string, readonly [model: () => Machine, seen: Seen,
     modelOf(allow(fails('EINVAL'))),
     { first: '1 -1 EBUSY', log: ['BUG: KASAN: use-after-free'] },
     'damaged kernel-log 1:a/rule',
+  ],
+  'a line that a clause does not want': [
+    modelOf(allow(succeeds())),
+    { log: ['6,1,2,-;vfio_pci: found a mediator'] },
+    'diverges 0:a/rule',
   ],
   'a blocked DMA in the log': [modelOf(allow(succeeds())), { log: ['DMAR: [DMA Write NO_PASID] fault'] }, 'conforms'],
   'a panic': [

@@ -40,7 +40,7 @@ export const judge = (makeMachine: () => Machine, program: Program, run: Run, op
   const followed: Followed =
     wanted !== undefined && asWanted(wanted, program, run) ? { divergences: [] } : follow(makeMachine(), program, run);
   if (followed.fault !== undefined) return { kind: 'harness-error', reason: followed.fault };
-  const { divergences } = followed;
+  const divergences = [...followed.divergences, ...saidTooMuch(makeMachine, run.kernelLog ?? [])];
   const leak = divergences.find((divergence) => divergence.step >= cleanupFrom);
   const damage = damageOf(run, followed, leak === divergences[0] ? leak : undefined);
   if (damage !== undefined) return { kind: 'damaged', damage, divergences };
@@ -72,6 +72,21 @@ const asWanted = (wanted: readonly (Wanted | undefined)[], program: Program, run
     if (outcome.breaks !== undefined || distance(outcome, seen, before).kind !== 'fits') return false;
   }
   return true;
+};
+
+/** What the kernel said and should not have. Which call it was that made it say so is not known: the program as a whole stands for it. */
+const saidTooMuch = (makeMachine: () => Machine, log: readonly string[]): readonly Divergence[] => {
+  if (log.length === 0) return [];
+  return makeMachine()
+    .unwanted(log)
+    .map(({ clause, line }) => ({
+      step: 0,
+      iteration: 0,
+      call: 'the program as a whole',
+      clauses: [clause],
+      expected: 'nothing in the kernel log',
+      observed: `kernel log: ${line}`,
+    }));
 };
 
 interface Followed {

@@ -6,6 +6,8 @@ import { IOVA_BITMAP_POSTED, IOVA_BITMAP_REVIEWED } from './iova-bitmap.ts';
 import { LINUX_6_1 } from './linux-6.1.ts';
 import { LINUX_6_12 } from './linux-6.12.ts';
 import { LINUX_7_2 } from './linux-7.2.ts';
+import { MEDIATE_OPS_POSTED } from './mediate-ops/posted.ts';
+import { MEDIATE_OPS_REVIEWED } from './mediate-ops/reviewed.ts';
 import { NESTING_CAP_POSTED } from './nesting-cap/posted.ts';
 import { NESTING_CAP_REVIEWED } from './nesting-cap/reviewed.ts';
 
@@ -18,6 +20,8 @@ export const REVISIONS: readonly Revision[] = [
   CHANGE_DMA_OWNER_REVIEWED,
   IOVA_BITMAP_POSTED,
   IOVA_BITMAP_REVIEWED,
+  MEDIATE_OPS_POSTED,
+  MEDIATE_OPS_REVIEWED,
   NESTING_CAP_POSTED,
   NESTING_CAP_REVIEWED,
 ];

@@ -127,6 +127,18 @@ export const vfioInfoCapHeader = struct('vfio_info_cap_header', {
   next: u32,
 });
 
+export const VFIO_REGION_INFO_CAP_SPARSE_MMAP = 1;
+
+/** A part of a region that can be mapped; bytes from the region's start. */
+export const vfioRegionSparseMmapArea = struct('vfio_region_sparse_mmap_area', { offset: u64, size: u64 });
+
+export const vfioRegionInfoCapSparseMmap = struct('vfio_region_info_cap_sparse_mmap', {
+  header: vfioInfoCapHeader,
+  nr_areas: u32,
+  reserved: u32,
+  areas: flexible(vfioRegionSparseMmapArea),
+});
+
 /* Type1: information. */
 
 /** Fills a vfio_iommu_type1_info, and the capability chain behind it. */

@@ -5,6 +5,7 @@ import type { Answer } from '../outcome.ts';
 import type { FileBacking, KernelFile, MapRequest } from '../world/kernel-file.ts';
 import { locate, regionOf } from './device-regions.ts';
 import type { DeviceFile } from './files.ts';
+import { closed, mapped, readOrWrite } from './interposer.ts';
 import { closeDevice } from './membership.ts';
 import type { Device } from './state.ts';
 
@@ -60,15 +61,17 @@ export const deviceFile = (file: DeviceFile): KernelFile => {
         ? { unspecified: 'this request of devices is not modelled' }
         : answerRequest(provision, file, call);
     },
-    pread: (_, offset, size) => readConfig(file, offset, size),
-    pwrite: (_, offset, data) => writeConfig(file, offset, data),
-    backing: (request) => {
-      const clause = law.of(MAPS_REGION);
-      const backing = clause.rule(device, request);
-      return backing === 'refused' ? { kind: 'refused', errno: 'EINVAL', clauses: [clause] } : backing;
-    },
+    pread: (_, offset, size) => readOrWrite(file, { offset, size }, () => readConfig(file, offset, size)),
+    pwrite: (_, offset, data) => readOrWrite(file, { offset, data }, () => writeConfig(file, offset, data)),
+    backing: (request) =>
+      mapped(file, request, () => {
+        const clause = law.of(MAPS_REGION);
+        const backing = clause.rule(device, request);
+        return backing === 'refused' ? { kind: 'refused', errno: 'EINVAL', clauses: [clause] } : backing;
+      }),
     release: () => {
       device.opened--;
+      if (device.opened === 0) closed(file);
       closeDevice(vfio, group);
     },
   };

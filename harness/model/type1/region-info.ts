@@ -17,7 +17,7 @@ import type { DeviceFile } from './files.ts';
 const HEADER = 'include/uapi/linux/vfio.h';
 const CORE = 'drivers/vfio/pci/vfio_pci_core.c';
 
-interface RegionCall extends DeviceFile {
+export interface RegionCall extends DeviceFile {
   /** The structure that it was given. */
   readonly asked: Found<typeof vfioRegionInfo.fields>;
   readonly writable: boolean;
@@ -26,7 +26,7 @@ interface RegionCall extends DeviceFile {
 /** The size of a vfio_region_info in bytes. */
 const REGION_SIZE = 32;
 
-const GET_REGION_INFO = request<DeviceFile, RegionCall>({
+export const GET_REGION_INFO = request<DeviceFile, RegionCall>({
   id: 'device/get-region-info',
   level: 'must',
   says: 'VFIO_DEVICE_GET_REGION_INFO describes the region whose index it is given and returns 0; index and argsz stay as they were.',
@@ -74,7 +74,7 @@ const REGION_UNKNOWN = objection(GET_REGION_INFO, {
   },
 });
 
-const REGION_UNWRITABLE = objection(GET_REGION_INFO, {
+export const REGION_UNWRITABLE = objection(GET_REGION_INFO, {
   id: 'device/unwritable-region-info',
   level: 'must',
   says: 'A VFIO_DEVICE_GET_REGION_INFO whose argument cannot be written is refused with EFAULT.',
@@ -84,7 +84,7 @@ const REGION_UNWRITABLE = objection(GET_REGION_INFO, {
   when: ({ writable }) => !writable,
 });
 
-const REGION_FLAGS = field(GET_REGION_INFO, {
+export const REGION_FLAGS = field(GET_REGION_INFO, {
   id: 'device/region-flags',
   level: 'must',
   says: 'A BAR of memory can be read, written and mapped; config space can be read and written; a region that is not there has no flags.',
@@ -120,7 +120,7 @@ const REGION_OFFSET = field(GET_REGION_INFO, {
   bytes: ({ asked: { index } }) => u64Bytes(regionOffset(index)),
 });
 
-const REGION_CAP_OFFSET = field(GET_REGION_INFO, {
+export const REGION_CAP_OFFSET = field(GET_REGION_INFO, {
   id: 'device/region-cap-offset',
   level: 'may',
   says: 'The field cap_offset means nothing for a region without capabilities: it may be 0 or stay as it was.',

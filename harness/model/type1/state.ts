@@ -1,5 +1,6 @@
 import type { IovaRange, Platform, PlatformDevice, PlatformGroup } from '../../program/platform.ts';
 import type { Law } from '../law.ts';
+import type { Mediated, Mediators } from '../mediate-ops/state.ts';
 import type { AddressSpace, Run } from '../world/address-space.ts';
 import type { EduDevice } from '../world/edu.ts';
 import { IntervalMap } from '../world/interval-map.ts';
@@ -10,6 +11,8 @@ export interface Vfio {
   readonly law: Law;
   readonly platform: Platform;
   readonly groups: readonly Group[];
+  /** Drivers that mediate access to devices, in revisions that know of such. */
+  readonly mediators: Mediators;
   /** Module parameter dma_entry_limit as it is now; containers take it over when their IOMMU is set. */
   dmaEntryLimit: number;
 }
@@ -32,6 +35,8 @@ export interface Device {
   readonly edu: EduDevice | undefined;
   /** How many of its files are open. */
   opened: number;
+  /** Who mediates access to it, in revisions that know of such. */
+  mediated: Mediated | undefined;
 }
 
 /** What opening /dev/vfio/vfio makes. */

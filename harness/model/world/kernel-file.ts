@@ -45,13 +45,16 @@ export interface MapRequest {
   readonly write: boolean;
 }
 
-/** What a mapping of a file shows. Devices may refuse; files that are not modelled leave it open. */
-export type FileBacking =
-  | { readonly kind: 'memory'; readonly object: MemoryObject }
+/** What a mapping of a file shows. Devices may refuse; files that are not modelled leave it open. `done` is called in the commit. */
+export type FileBacking = {
+  readonly done?: () => void;
+} /** `from`: where in the object it begins, in bytes, if that is not where the request says. */ & (
+  | { readonly kind: 'memory'; readonly object: MemoryObject; readonly from?: bigint }
   /** Registers; `offset` of the request's first byte among them, in bytes. Such a mapping is VM_PFNMAP. */
   | { readonly kind: 'device'; readonly device: DeviceMemory; readonly offset: bigint }
   | { readonly kind: 'refused'; readonly errno: Errno; readonly clauses: readonly [Clause, ...Clause[]] }
-  | { readonly kind: 'unspecified'; readonly why: string };
+  | { readonly kind: 'unspecified'; readonly why: string }
+);
 
 /**
  * What stands behind an open file: a row of these makes the model's kernel. Methods that answer have no effect; effects

@@ -129,7 +129,7 @@ const backedContent = (
 ): Content =>
   backing.kind === 'device'
     ? { kind: 'device', device: backing.device, offset: backing.offset }
-    : fileContent(backing.object, share, offset);
+    : fileContent(backing.object, share, backing.from ?? offset);
 
 /** Answers for the range of whole pages that munmap and mprotect make of their arguments; it must be the memory's own. */
 const withPages = (
@@ -195,9 +195,14 @@ export const MEMORY_MAPPING_OPERATIONS: Operations<'mem' | 'map' | 'protect' | '
       if (file.flags === 'w' || (share === 'shared' && write && file.flags !== 'rw')) return fails('EACCES', FILES);
       const backing = file.file.backing?.({ offset: start, size: length, share, write });
       if (backing === undefined) return fails('ENODEV', FILES);
-      if (backing.kind === 'unspecified') return unspecified(backing.why, () => actor.memories.set(name, 'vague'));
+      if (backing.kind === 'unspecified') {
+        return unspecified(backing.why, () => {
+          backing.done?.();
+          actor.memories.set(name, 'vague');
+        });
+      }
       if (backing.kind === 'refused')
-        return { allowed: [{ ...failure(backing.errno, FILES), clauses: backing.clauses }] };
+        return { allowed: [{ ...failure(backing.errno, FILES, backing.done), clauses: backing.clauses }] };
       return mapping(actor, {
         name,
         length,
@@ -205,7 +210,10 @@ export const MEMORY_MAPPING_OPERATIONS: Operations<'mem' | 'map' | 'protect' | '
         align: align > page ? align : page,
         at,
         prot,
-        content: () => backedContent(backing, share, start),
+        content: () => {
+          backing.done?.();
+          return backedContent(backing, share, start);
+        },
         file,
         offset: 0n,
         size,
