@@ -16,7 +16,8 @@ struct watch {
 	moment since;
 	/* Since when a victim is awaited that the actor asked to kill; 0: none. */
 	moment killing;
-	bool receiving;
+	/* The wish for which somebody was told to receive a descriptor; 0: none. */
+	uint32_t receiving;
 };
 
 static bool in_call(void)
@@ -49,7 +50,7 @@ static void bury(const struct watch *watch, enum mishap mishap, const char *deta
 	struct shared *shared = run.shared;
 	struct position at = where_died(watch);
 	struct outcome wished = { 0 };
-	bool self_kill = in_call() && shared->asked == ASKED_KILL && shared->asked_actor == watch->actor;
+	bool self_kill = in_call() && asked_kind(shared->asked) == ASKED_KILL && shared->asked_actor == watch->actor;
 
 	flush_pending(shared->at);
 	if (mishap == MISHAP_DIED && shared->seats[watch->actor].leaving) {
@@ -120,12 +121,12 @@ static void serve_kill(struct watch *watch, moment time)
 }
 
 /* Lets the receiver take what was sent; it answers the sender itself. */
-static void serve_receive(struct watch *watch)
+static void serve_receive(struct watch *watch, uint32_t wish)
 {
 	int receiver = run.shared->asked_actor;
 
-	if (!watch->receiving) {
-		watch->receiving = true;
+	if (watch->receiving != wish) {
+		watch->receiving = wish;
 		give_order(receiver, ORDER_RECEIVE);
 	} else if (!run.shared->seats[receiver].alive) {
 		answer(-ESRCH);
@@ -134,15 +135,16 @@ static void serve_receive(struct watch *watch)
 
 static void serve(struct watch *watch, moment time)
 {
-	switch (atomic_load(&run.shared->asked)) {
+	uint32_t wish = atomic_load(&run.shared->asked);
+
+	switch (asked_kind(wish)) {
 	case ASKED_NOTHING:
-		watch->receiving = false;
 		break;
 	case ASKED_KILL:
 		serve_kill(watch, time);
 		break;
 	case ASKED_RECEIVE:
-		serve_receive(watch);
+		serve_receive(watch, wish);
 		break;
 	}
 }

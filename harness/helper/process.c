@@ -66,6 +66,10 @@ void op_exec(struct actor *actor, const struct call *call, uint32_t iteration, s
 	(void)iteration;
 	snprintf(shared_fd, sizeof(shared_fd), "%d", actor->shared_fd);
 	snprintf(number, sizeof(number), "%d", actor->number);
+	/* Descriptors are kept, also those that the kernel made to be closed here: a VFIO device's. */
+	for (int name = 0; name < actor->program->fd_count; name++)
+		if (actor->fds[name].fd >= 0)
+			fcntl(actor->fds[name].fd, F_SETFD, 0);
 	memcpy(actor->shared->fds, actor->fds, actor->program->fd_count * sizeof(*actor->fds));
 	actor->shared->fd_order = actor->fd_order;
 	fcntl(actor->shared_fd, F_SETFD, 0);
@@ -82,7 +86,7 @@ static int ask(struct actor *actor, enum asked asked, int other, int fd)
 
 	shared->asked_actor = other;
 	shared->asked_fd = fd;
-	shared->asked = asked;
+	shared->asked = ++shared->wishes << ASKED_BITS | asked;
 	shared_wake(&shared->event);
 	while (shared->answered == seen)
 		shared_wait(&shared->answered, seen, -1);

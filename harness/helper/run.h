@@ -84,7 +84,14 @@ struct seat {
 	bool leaving;
 };
 
+/* What an actor asks for: one of these in the low bits, above them a number that tells two such wishes apart. */
 enum asked { ASKED_NOTHING, ASKED_KILL, ASKED_RECEIVE };
+#define ASKED_BITS 2u
+
+static inline enum asked asked_kind(uint32_t wish)
+{
+	return wish & ((1u << ASKED_BITS) - 1);
+}
 
 struct named_fd {
 	int fd;
@@ -111,7 +118,9 @@ struct shared {
 	_Atomic bool idle;
 	struct position next;
 	/* What the acting actor asks of the supervisor, and the answer. The actor sleeps on `answered`. */
-	_Atomic enum asked asked;
+	_Atomic uint32_t asked;
+	/* How many wishes there were. */
+	uint32_t wishes;
 	int32_t asked_actor;
 	int32_t asked_fd;
 	_Atomic uint32_t answered;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -90,6 +91,8 @@ static bool start_main(void)
 	seat->alive = true;
 	pid = fork();
 	if (!pid) {
+		/* Small pages, whatever this machine's default: how memory that nobody wrote is pinned and charged differs. */
+		prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 		/* A group of its own: what is typed at a terminal reaches the helper only. */
 		setpgid(0, 0);
 		signal(SIGCHLD, SIG_DFL);
