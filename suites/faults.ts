@@ -1,0 +1,179 @@
+import {
+  type BitmapRequest,
+  clause,
+  type DirtyRequest,
+  type MapRequest,
+  type Ready,
+  readyContainer,
+  type Scenario,
+  test,
+  type UnmapRequest,
+} from '../harness/cases/index.ts';
+import type { Errno } from '../harness/uapi/errno.ts';
+import * as uapi from '../harness/uapi/vfio.ts';
+
+/*
+ * Two faults at once: either errno may be the answer, where the model does not say more, and nothing may be left behind.
+ */
+
+const PAGE = 0x1000n;
+/** What is mapped before: four pages, read and write. */
+const MAPPED = { iova: 0x10000n, size: 0x4000n };
+const FREE = { iova: 0x40000n, size: 0x2000n };
+
+/** Something wrong with a request: other fields, or another state of the process that asks. */
+interface Fault<Request> {
+  readonly errno: Errno;
+  readonly request?: Partial<Request>;
+  readonly before?: (c: Ready, s: Scenario) => void;
+}
+
+type ClauseName = Parameters<typeof clause>[0];
+type Faults<Request> = Partial<Record<ClauseName, Fault<Request>>>;
+
+/** A case for every two faults that are not about the same field, under the clause of the first. */
+const pairs = <Request>(
+  faults: Faults<Request>,
+  ask: (s: Scenario, request: Partial<Request>, before: readonly ((c: Ready, s: Scenario) => void)[]) => Refused,
+): void => {
+  const all = Object.entries(faults) as [ClauseName, Fault<Request>][];
+  all.forEach(([id, one], index) => {
+    const others = all.slice(index + 1).filter(([, other]) => !sameField(one.request, other.request));
+    if (others.length === 0) return;
+    clause(id, () => {
+      for (const [name, other] of others) {
+        test(`and ${name}`, (s) => {
+          const before = [one, other].flatMap((fault) => fault.before ?? []);
+          ask(s, { ...one.request, ...other.request }, before).refused(one.errno, other.errno);
+        });
+      }
+    });
+  });
+};
+
+interface Refused {
+  refused(...errnos: readonly [Errno, ...Errno[]]): void;
+}
+
+const sameField = (one: object = {}, other: object = {}): boolean => Object.keys(one).some((key) => key in other);
+
+/** A container with one mapping, whose memory was written. */
+const withMapping = (s: Scenario): Ready => {
+  const c = readyContainer(s);
+  c.memory.fill(1);
+  c.map(MAPPED).succeeds();
+  return c;
+};
+
+const MAP_FAULTS: Faults<MapRequest> = {
+  'map/argsz': { errno: 'EINVAL', request: { argsz: 31 } },
+  'map/unknown-flags': { errno: 'EINVAL', request: { flags: 0xb } },
+  'map/needs-access': { errno: 'EINVAL', request: { flags: 0 } },
+  'map/zero-size': { errno: 'EINVAL', request: { size: 0n } },
+  'map/unaligned': { errno: 'EINVAL', request: { vaddr: 0x1234n } },
+  'map/iova-wraps': { errno: 'EINVAL', request: { iova: 0xffff_ffff_ffff_f000n, size: 2n * PAGE } },
+  'map/overlap': { errno: 'EEXIST', request: { iova: 0x11000n } },
+  'map/outside-iova-ranges': { errno: 'EINVAL', request: { iova: 0xfee00000n } },
+  'map/unreachable-memory': { errno: 'EFAULT', before: (c) => void c.memory.hole(PAGE, PAGE).succeeds() },
+  'map/locked-memory': {
+    errno: 'ENOMEM',
+    before: (_c, s) => {
+      s.main.drops('ipc_lock').succeeds();
+      s.main.limits('memlock', 4n * PAGE).succeeds();
+    },
+  },
+};
+
+pairs(MAP_FAULTS, (s, request, before) => {
+  const c = withMapping(s);
+  for (const act of before) act(c, s);
+  const said = c.map({ ...FREE, ...request });
+  s.main.lockedKb().returns(16);
+  return said;
+});
+
+const UNMAP_FAULTS: Faults<UnmapRequest> = {
+  'unmap/argsz': { errno: 'EINVAL', request: { argsz: 23 } },
+  'unmap/unknown-flags': { errno: 'EINVAL', request: { flags: 8 } },
+  'unmap/zero-size': { errno: 'EINVAL', request: { size: 0n } },
+  'unmap/unaligned': { errno: 'EINVAL', request: { iova: 0x10800n } },
+  'unmap/wraps': { errno: 'EINVAL', request: { iova: 0xffff_ffff_ffff_f000n, size: 2n * PAGE } },
+  'unmap/v2-bisects': { errno: 'EINVAL', request: { iova: 0x11000n } },
+  'vaddr/invalidated-twice': {
+    errno: 'EINVAL',
+    request: { flags: uapi.VFIO_DMA_UNMAP_FLAG_VADDR },
+    before: (c) => void c.invalidateVaddr(MAPPED).succeeds(),
+  },
+};
+
+pairs(UNMAP_FAULTS, (s, request, before) => {
+  const c = withMapping(s);
+  for (const act of before) act(c, s);
+  const said = c.unmap({ ...MAPPED, ...request });
+  s.main.lockedKb().returns(16);
+  return said;
+});
+
+const bitmap = (changes: Partial<BitmapRequest>): { readonly bitmap: BitmapRequest } => ({
+  bitmap: { data: 0n, size: 8n, ...changes },
+});
+
+/** What UNMAP_DMA says of a bitmap. The address 0 cannot be written, and is the only fault where nothing else is wrong. */
+const BITMAP_FAULTS: Faults<UnmapRequest> = {
+  'unmap/bitmap-argsz': { errno: 'EINVAL', request: { argsz: 47 } },
+  'unmap/bitmap-page-size': { errno: 'EINVAL', request: bitmap({ pgsize: 0x2000n }) },
+  'unmap/bitmap-too-small': { errno: 'EINVAL', request: bitmap({ size: 0n }) },
+  'unmap/bitmap-too-large': { errno: 'EINVAL', request: bitmap({ size: (1n << 28n) + 8n }) },
+  'unmap/bitmap-while-not-tracking': { errno: 'EINVAL', before: (c) => void c.stopDirty().succeeds() },
+  'unmap/unwritable-bitmap': { errno: 'EFAULT' },
+};
+
+pairs(BITMAP_FAULTS, (s, request, before) => {
+  const c = withMapping(s);
+  c.startDirty().succeeds();
+  for (const act of before) act(c, s);
+  const said = c.unmap({ ...MAPPED, ...bitmap({}), ...request });
+  s.main.lockedKb().returns(16);
+  return said;
+});
+
+const DIRTY_FAULTS: Faults<DirtyRequest> = {
+  'dirty/argsz': { errno: 'EINVAL', request: { argsz: 7 } },
+  'dirty/one-flag': { errno: 'EINVAL', request: { flags: 5 } },
+  'dirty/unknown-flags': { errno: 'EINVAL', request: { flags: 12 } },
+  'dirty/zero-size': { errno: 'EINVAL', request: { size: 0n } },
+  'dirty/unaligned': { errno: 'EINVAL', request: { iova: 0x10001n } },
+  'dirty/wraps': { errno: 'EINVAL', request: { iova: 0xffff_ffff_ffff_f000n, size: 2n * PAGE } },
+  'dirty/bisects': { errno: 'EINVAL', request: { iova: 0x11000n } },
+  'dirty/page-size': { errno: 'EINVAL', request: bitmap({ pgsize: 0x2000n }) },
+  'dirty/bitmap-too-small': { errno: 'EINVAL', request: bitmap({ size: 0n }) },
+  'dirty/bitmap-too-large': { errno: 'EINVAL', request: bitmap({ size: (1n << 28n) + 8n }) },
+  'dirty/not-tracking': { errno: 'EINVAL', before: (c) => void c.stopDirty().succeeds() },
+  'dirty/unwritable-bitmap': { errno: 'EFAULT' },
+};
+
+pairs(DIRTY_FAULTS, (s, request, before) => {
+  const c = withMapping(s);
+  c.startDirty().succeeds();
+  for (const act of before) act(c, s);
+  return c.getDirty({ ...MAPPED, ...bitmap({}), ...request });
+});
+
+const UPDATE_FAULTS: Faults<MapRequest> = {
+  'vaddr/exclusive-flags': { errno: 'EINVAL', request: { flags: uapi.VFIO_DMA_MAP_FLAG_VADDR | 1 } },
+  'vaddr/no-mapping': { errno: 'ENOENT', request: { iova: 0x40000n } },
+  'vaddr/other-range': { errno: 'EINVAL', request: { size: 0x3000n } },
+  'vaddr/not-invalidated': {
+    errno: 'EINVAL',
+    before: (c) => void c.updateVaddr({ ...MAPPED, vaddr: c.memory.at() }).succeeds(),
+  },
+};
+
+pairs(UPDATE_FAULTS, (s, request, before) => {
+  const c = withMapping(s);
+  c.invalidateVaddr(MAPPED).succeeds();
+  for (const act of before) act(c, s);
+  const said = c.updateVaddr({ ...MAPPED, ...request });
+  s.main.lockedKb().returns(16);
+  return said;
+});
