@@ -11,3 +11,9 @@ export const EMULATED_GROUP: Need = {
   reason: 'the host has no emulated device (test module vfio-emulated)',
   met: ({ groups }) => groups.some(({ emulated }) => emulated === true),
 };
+
+/** For cases with drivers that mediate access to a device. */
+export const MEDIATOR_TEST: Need = {
+  reason: 'the host has not loaded the test module mediator',
+  met: ({ testModules }) => testModules.includes('mediator_test'),
+};

@@ -129,6 +129,7 @@ const runOnHost = async (
     disagreement === undefined
       ? judge(makeMachine, program, run, {
           cleanupFrom: callCount(one.steps),
+          about: one.clause,
           ...(wanted === undefined ? {} : { wanted }),
         })
       : { kind: 'harness-error', reason: disagreement };

@@ -85,7 +85,7 @@ const runOf = (seen: Seen): Run => {
 };
 
 const verdictOf = (makeModel: () => Machine, seen: Seen = {}) =>
-  judge(makeModel, PROGRAM, runOf(seen), { cleanupFrom: CLEANUP });
+  judge(makeModel, PROGRAM, runOf(seen), { cleanupFrom: CLEANUP, about: RULE.id });
 
 /** A verdict in a line: its kind, and which clauses each divergence breaks at which call. */
 const inShort = (verdict: ReturnType<typeof verdictOf>): string => {

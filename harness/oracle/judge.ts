@@ -3,7 +3,7 @@ import type { Outcome } from '../model/outcome.ts';
 import { initialBytes } from '../program/inline.ts';
 import type { Call, Observation, Program, Run } from '../program/step.ts';
 import { printCall } from '../program/text.ts';
-import type { Clause } from '../spec/clause.ts';
+import type { Clause, ClauseId } from '../spec/clause.ts';
 import { type Distance, distance, type Mismatch, outcomeText, type Result, resultText } from './compare.ts';
 import { calls, type Wanted } from './expected-path.ts';
 import { splats } from './kernel-log.ts';
@@ -28,6 +28,8 @@ export interface JudgeOptions {
    * did just that conforms, and the model need not be asked again.
    */
   readonly wanted?: readonly (Wanted | undefined)[];
+  /** The clause that the case is about: a kernel that says too much does so in every case, and is told so in those of that clause alone. */
+  readonly about?: ClauseId;
 }
 
 /**
@@ -36,11 +38,12 @@ export interface JudgeOptions {
  * that would only repeat the first finding.
  */
 export const judge = (makeMachine: () => Machine, program: Program, run: Run, options: JudgeOptions = {}): Verdict => {
-  const { cleanupFrom = Number.POSITIVE_INFINITY, wanted } = options;
+  const { cleanupFrom = Number.POSITIVE_INFINITY, wanted, about } = options;
   const followed: Followed =
     wanted !== undefined && asWanted(wanted, program, run) ? { divergences: [] } : follow(makeMachine(), program, run);
   if (followed.fault !== undefined) return { kind: 'harness-error', reason: followed.fault };
-  const divergences = [...followed.divergences, ...saidTooMuch(makeMachine, run.kernelLog ?? [])];
+  const said = saidTooMuch(makeMachine, run.kernelLog ?? []).filter(({ clauses }) => clauses[0]?.id === about);
+  const divergences = [...followed.divergences, ...said];
   const leak = divergences.find((divergence) => divergence.step >= cleanupFrom);
   const damage = damageOf(run, followed, leak === divergences[0] ? leak : undefined);
   if (damage !== undefined) return { kind: 'damaged', damage, divergences };

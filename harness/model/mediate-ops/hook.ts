@@ -1,3 +1,4 @@
+import type { Clause } from '../../spec/clause.ts';
 import { COUNTER, SETTING } from '../../uapi/mediator-test.ts';
 import type { Law } from '../law.ts';
 import { DECLARED, HANDLE } from './clauses.ts';
@@ -10,8 +11,10 @@ export const notesHandle = (law: Law, mediator: Mediator, { handle }: Mediated):
   if (seen !== wordOf(mediator, SETTING.handle)) count(mediator, COUNTER.strange);
 };
 
-/** A hook that is to be called, or why it is not. */
-export type HookCall = { readonly mediator: Mediator; readonly called: () => void } | { readonly passed: () => void };
+/** A hook that is to be called; or, where it is not, what that leaves behind and the clause for which it is not. */
+export type HookCall =
+  | { readonly mediator: Mediator; readonly called: () => void }
+  | { readonly passed: () => void; readonly by?: Clause };
 
 const NOTHING = { passed: (): void => undefined };
 
@@ -27,7 +30,8 @@ export const hookFor = (
   if (mediated === undefined || mediator === undefined) return NOTHING;
   const word = words + slotOf(region);
   const declared = law.of(DECLARED);
-  if (!declared.rule(mediated.regions, slotOf(region))) return { passed: () => mediator.by.set(word, declared) };
+  if (!declared.rule(mediated.regions, slotOf(region)))
+    return { passed: () => mediator.by.set(word, declared), by: declared };
   return {
     mediator,
     called: () => {

@@ -3,7 +3,7 @@ import { errnoName } from '../../uapi/errno.ts';
 import { COUNTER, HOOK, SETTING } from '../../uapi/mediator-test.ts';
 import { VFIO_PCI_NUM_REGIONS } from '../../uapi/vfio.ts';
 import { rule } from '../clauses.ts';
-import type { Answer } from '../outcome.ts';
+import type { Answer, ByteRule, Outcome } from '../outcome.ts';
 import { locate } from '../type1/device-regions.ts';
 import type { DeviceFile } from '../type1/files.ts';
 import { type Access, interposer } from '../type1/interposer.ts';
@@ -31,6 +31,19 @@ const after = (answer: Answer, before: () => void): Answer => {
 
 const sizeOf = (access: Access): number => ('size' in access ? access.size : access.data.length);
 
+/** The answer, for a clause of ours where one is given: that it is the device's. */
+const attributed = (answer: Answer, clause: Clause | undefined): Answer => {
+  if ('unspecified' in answer || clause === undefined) return answer;
+  const [first, ...others] = answer.allowed.map(
+    (outcome): Outcome => ({
+      ...outcome,
+      clauses: [clause],
+      ...(Array.isArray(outcome.out) ? { out: outcome.out.map((rule: ByteRule) => ({ ...rule, clause })) } : {}),
+    }),
+  );
+  return first === undefined ? answer : { allowed: [first, ...others] };
+};
+
 /** Reads and writes. */
 export const READS_AND_WRITES = interposer({
   id: 'mediate-ops/rw',
@@ -43,7 +56,7 @@ export const READS_AND_WRITES = interposer({
     if (region >= VFIO_PCI_NUM_REGIONS || size === 0) return through();
     const words = 'size' in access ? COUNTER.reads : COUNTER.writes;
     const call = hookFor(law, device.mediated, HOOK.rw, words, region);
-    if ('passed' in call) return after(through(), call.passed);
+    if ('passed' in call) return after(attributed(through(), call.by), call.passed);
     const { mediator, called } = call;
     if (!hasRegion(mediator, SETTING.rwKeeps, region)) return after(through(), called);
     return keptAccess(law.of(READS_AND_WRITES), mediator, access, called);

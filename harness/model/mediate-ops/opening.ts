@@ -34,10 +34,12 @@ export const lastDecline = ({ vfio, device }: GetDeviceCall): Errno | undefined 
 
 /** Asks the mediators in turn, until one takes the device. */
 export const offer = ({ law, mediators }: Vfio, device: Device): void => {
+  const inList = mediators.list.length > 1 ? REGISTERS : OPENS_ONCE;
   for (const mediator of mediators.all) {
-    const several = mediators.list.length > 1;
-    const [word, by] = [wordOf(mediator, COUNTER.registered), several ? REGISTERS : OPENS_ONCE];
-    mediator.by.set(COUNTER.opens, law.of(word === 0n ? UNREGISTERS : by));
+    // One that was unregistered is asked again only if that left it in the list: for its count, if it was opened before.
+    const notInList = wordOf(mediator, COUNTER.opens) > 0n ? BALANCED : UNREGISTERS;
+    const registered = wordOf(mediator, COUNTER.registered) > 0n;
+    mediator.by.set(COUNTER.opens, law.of(registered ? inList : notInList));
   }
   for (const registration of mediators.list) {
     const { mediator } = registration;

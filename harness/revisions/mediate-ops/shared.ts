@@ -1,7 +1,7 @@
 import { objection } from '../../model/clauses.ts';
 import { MEDIATOR_CLAUSES, POSTED } from '../../model/mediate-ops/clauses.ts';
 import { HOOK_CLAUSES } from '../../model/mediate-ops/hooks.ts';
-import { isOffered, offer } from '../../model/mediate-ops/opening.ts';
+import { isOffered, lastDecline, offer } from '../../model/mediate-ops/opening.ts';
 import { GET_DEVICE } from '../../model/type1/device-open.ts';
 import { MEDIATED_REGION_CLAUSES } from './region-info.ts';
 
@@ -9,6 +9,8 @@ import { MEDIATED_REGION_CLAUSES } from './region-info.ts';
 const GET_MEDIATED_DEVICE: typeof GET_DEVICE = {
   ...GET_DEVICE,
   stages: [...GET_DEVICE.stages, 'mediation'],
+  // Where every mediator declines it is for this clause to say what comes of it.
+  returnedBy: (call) => (lastDecline(call) === undefined ? GET_MEDIATED_DEVICE : call.vfio.law.of(DECLINED)),
   effect: (call) => {
     const { vfio, device } = call;
     const offered = isOffered(vfio.law, device);
