@@ -87,7 +87,8 @@ export const qemuArguments = (options: GuestOptions, initramfsPath: string, sshP
 };
 
 /** A kernel that oopses is not to be trusted: it panics, and ends QEMU with that. The 2 MiB pages are for hugetlb memory. */
-const KERNEL_WORDS = 'console=ttyS0 quiet panic=-1 oops=panic hugepages=8';
+// Without no_timer_check a loaded machine without KVM may miss the ticks by which the kernel tests its timer, and panic.
+const KERNEL_WORDS = 'console=ttyS0 quiet panic=-1 oops=panic hugepages=8 no_timer_check';
 
 /**
  * Starts a guest and waits until its SSH server listens. Throws HostTrouble, which says why, when QEMU is missing or
