@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { array, flexible, I386, struct, u8, u16, u32, u64, X86_64 } from '../uapi/struct.ts';
+import { type AnyStruct, array, flexible, I386, struct, u8, u16, u32, u64, X86_64 } from '../uapi/struct.ts';
 import { rowsOf, textMap } from './byte-map.ts';
-import { type AnyStruct, factsOfLayout } from './structs.ts';
+import { factsOfLayout } from './structs.ts';
 
 /** Structs, and their maps on x86-64. */
 const MAPS: Readonly<Record<string, readonly [type: AnyStruct, lines: readonly string[]]>> = {

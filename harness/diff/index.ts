@@ -1,20 +1,20 @@
 import type { Case } from '../cases/case.ts';
 import type { ClauseId } from '../spec/clause.ts';
-import type { Revision } from '../spec/revision.ts';
+import { type Revision, structsOf } from '../spec/revision.ts';
+import type { AnyStruct } from '../uapi/struct.ts';
 import { compareBehaviour } from './behaviour.ts';
 import { compareClauses, factsOf } from './clauses.ts';
 import { compareKernels } from './kernels.ts';
 import { compareNumbers } from './numbers.ts';
 import { type Both, DIFF_SCHEMA, type Side, type SideFacts, type SpecDiff } from './spec-diff.ts';
-import { type AnyStruct, compareStructs } from './structs.ts';
-import { structsOf } from './structs-of.ts';
+import { compareStructs } from './structs.ts';
 
 export interface DiffOptions {
   /** Version of vfio-conform. */
   readonly version: string;
   /** The programs that go through both models. */
   readonly cases: readonly Case[];
-  /** The structs of a revision; those that the project knows of unless given. */
+  /** The structs of a revision; those that it states or inherits unless given. */
   readonly structsOf?: (revision: Revision) => readonly AnyStruct[];
 }
 

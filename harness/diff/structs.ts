@@ -1,10 +1,7 @@
-import { type Abi, I386, layoutOf, type Struct, sizeOf, X86_64 } from '../uapi/struct.ts';
+import { ABIS } from '../uapi/abis.ts';
+import { type Abi, type CType, holesOn } from '../uapi/layout.ts';
+import { type AnyStruct, layoutOf, sizeOf } from '../uapi/struct.ts';
 import type { Change, FieldFacts, LayoutFacts, SpecDiff, StructChange } from './spec-diff.ts';
-
-/** A struct as harness/uapi describes it. */
-export type AnyStruct = Parameters<typeof layoutOf>[0];
-
-const ABIS: readonly Abi[] = [X86_64, I386];
 
 /**
  * Compares the structs of two sides, by tag and on each architecture. Architectures that change a struct in the same way
@@ -51,39 +48,32 @@ const alike = (all: readonly (OnAbis | undefined)[]): readonly OnAbis[] => {
   return [...kinds.values()];
 };
 
-type FieldType = AnyStruct['fields'][string];
-
 /** A layout with the bytes that belong to no field. */
 export const factsOfLayout = (type: AnyStruct, abi: Abi): LayoutFacts => {
   const { size, alignment, fields } = layoutOf(type, abi);
-  const told: FieldFacts[] = [];
-  let end = 0;
-  const pad = (to: number): void => {
-    if (to > end) told.push({ name: 'padding', type: '', offset: end, size: to - end, padding: true });
-  };
-  for (const field of fields) {
-    pad(field.offset);
-    const bytes = sizeOf(field.type, abi);
-    told.push({ name: field.name, type: typeName(field.type), offset: field.offset, size: bytes });
-    end = field.offset + bytes;
-  }
-  // Behind the start of a flexible tail nothing is padding, even where the struct itself ends later.
-  if (told.at(-1)?.type.endsWith('[]') !== true) pad(size);
-  return { size, alignment, fields: told };
+  const told = fields.map(
+    ({ name, offset, type: field }): FieldFacts => ({
+      name,
+      type: typeName(field),
+      offset,
+      size: sizeOf(field, abi),
+    }),
+  );
+  const padding = holesOn(abi, type).map(
+    (hole): FieldFacts => ({ name: 'padding', type: '', offset: hole.offset, size: hole.size, padding: true }),
+  );
+  return { size, alignment, fields: [...told, ...padding].sort((a, b) => a.offset - b.offset) };
 };
 
 /** As C has it: `__u64`, `__u8[]`, `struct vfio_bitmap`. */
-const typeName = (type: FieldType): string => {
+const typeName = (type: CType): string => {
   switch (type.kind) {
     case 'scalar':
       return type.scalar === 'pointer' ? 'pointer' : `__${type.scalar}`;
     case 'array':
       return `${typeName(type.element)}[${type.count === 'flexible' ? '' : type.count}]`;
     case 'struct':
-      return `struct ${type.name}`;
+    case 'union':
+      return `${type.kind} ${type.name}`;
   }
 };
-
-/** Whether a value that a module exports is a struct. */
-export const isStruct = (value: unknown): value is AnyStruct =>
-  typeof value === 'object' && value !== null && (value as Struct<unknown>).kind === 'struct';

@@ -10,11 +10,10 @@ import type { RunRecord } from '../report/record.ts';
 import { LINUX_6_1 } from '../revisions/linux-6.1.ts';
 import type { Clause, ClauseId } from '../spec/clause.ts';
 import { byId, inForce, type Revision } from '../spec/revision.ts';
-import { array, flexible, struct, u8, u16, u32, u64 } from '../uapi/struct.ts';
+import { type AnyStruct, array, flexible, struct, u8, u16, u32, u64 } from '../uapi/struct.ts';
 import * as uapi from '../uapi/vfio.ts';
 import { type DiffOptions, specDiff } from './index.ts';
 import type { Side, SpecDiff } from './spec-diff.ts';
-import type { AnyStruct } from './structs.ts';
 
 /* A small patch, made up for the tests of this room, and programs that show it. */
 

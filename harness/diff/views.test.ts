@@ -90,7 +90,8 @@ describe('diff/text', () => {
     const text = DIFFS['two revisions'] === undefined ? '' : textOf(DIFFS['two revisions']);
     expect(text).to.include(
       [
-        'changed: struct capability on x86-64, i386',
+        'changed: struct capability on x86-64, i386, x32, arm64, armv7, riscv64,',
+        '  ppc64le, s390x',
         '  A         4 bytes, aligned to 4',
         '  B         8 bytes, aligned to 4',
         ' 0x00  |flags          |info[]            |flags          |reserved       |',

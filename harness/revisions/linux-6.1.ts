@@ -20,6 +20,8 @@ import { UNMAP_CLAUSES } from '../model/type1/unmap.ts';
 import { UNMAP_BITMAP_CLAUSES } from '../model/type1/unmap-bitmap.ts';
 import { VADDR_CLAUSES } from '../model/type1/vaddr.ts';
 import { byId, type Revision } from '../spec/revision.ts';
+import { isStruct } from '../uapi/struct.ts';
+import * as vfio from '../uapi/vfio.ts';
 
 /** VFIO as Linux 6.1 documents it: the root of the tree of revisions. */
 export const LINUX_6_1: Revision = {
@@ -48,4 +50,5 @@ export const LINUX_6_1: Revision = {
     ...IOVA_BITMAP_CLAUSES,
     ...IOVA_BITMAP_ARGUMENT_CLAUSES,
   ),
+  structs: Object.values<unknown>(vfio).filter(isStruct),
 };

@@ -2,10 +2,12 @@ import { INFO_WITHIN_ARGSZ } from '../model/type1/device.ts';
 import { NOT_A_CONTAINER } from '../model/type1/group-container.ts';
 import { WITHIN_ARGSZ } from '../model/type1/info.ts';
 import { byId, type Revision } from '../spec/revision.ts';
+import { sizeOf } from '../uapi/struct.ts';
+import { vfioDeviceInfoPadded, vfioIommuType1InfoPadded } from '../uapi/vfio-6.12.ts';
 import { LINUX_6_1 } from './linux-6.1.ts';
 
 /** Both structures have had a word of padding behind cap_offset since 6.6, so that they are as long for every compiler. */
-const PADDED_SIZE = 24;
+const PADDED_SIZE = sizeOf(vfioIommuType1InfoPadded);
 
 const within: typeof WITHIN_ARGSZ = {
   ...WITHIN_ARGSZ,
@@ -36,4 +38,5 @@ export const LINUX_6_12: Revision = {
   base: LINUX_6_1,
   summary: 'VFIO containers, groups and the type1 IOMMU as of Linux 6.12',
   clauses: byId(within, deviceWithin, notAContainer),
+  structs: [vfioDeviceInfoPadded, vfioIommuType1InfoPadded],
 };

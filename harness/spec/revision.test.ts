@@ -1,6 +1,7 @@
 import { expect } from 'chai';
+import { struct, u32, u64 } from '../uapi/struct.ts';
 import type { Clause, ClauseId } from './clause.ts';
-import { byId, inForce, type Revision } from './revision.ts';
+import { byId, inForce, type Revision, structsOf, takenNumbers } from './revision.ts';
 
 const clause = (id: ClauseId, says = 'It does.'): Clause => ({ id, level: 'must', says, source: 'here' });
 
@@ -31,5 +32,28 @@ describe('revision', () => {
 
   it('refuses two clauses of one name', () => {
     expect(() => byId(clause('a/one'), clause('a/one'))).to.throw(RangeError, 'a/one');
+  });
+});
+
+describe('what a revision has besides clauses', () => {
+  const [old, changed, other] = [struct('s', { a: u32 }), struct('s', { a: u64 }), struct('t', { a: u32 })];
+  const base: Revision = { ...ROOT, structs: [old, other], numbers: [{ space: 'container', name: 'A', number: 1 }] };
+  const next: Revision = {
+    id: 'next',
+    base,
+    summary: 'more',
+    clauses: {},
+    structs: [changed],
+    numbers: [{ space: 'container', name: 'B', number: 2 }],
+  };
+
+  it('is inherited: structs by their tags, one for each', () => {
+    expect(structsOf(next)).to.deep.equal([changed, other]);
+    expect(structsOf(base)).to.deep.equal([old, other]);
+    expect(structsOf(ROOT)).to.deep.equal([]);
+  });
+
+  it('is inherited: numbers, all of them', () => {
+    expect(takenNumbers(next).map(({ name }) => name)).to.deep.equal(['A', 'B']);
   });
 });

@@ -1,3 +1,4 @@
+import type { AnyStruct } from '../uapi/struct.ts';
 import type { Clause, ClauseId } from './clause.ts';
 
 /**
@@ -13,6 +14,20 @@ export interface Revision {
   readonly summary: string;
   /** New clauses, modified ones (same id, another value), and withdrawn ones (`null`). */
   readonly clauses: Readonly<Record<ClauseId, Clause | null>>;
+  /** Structs that are new, or not what the base has under the same tag; the others are inherited. */
+  readonly structs?: readonly AnyStruct[];
+  /** Numbers that are taken besides those of the base. */
+  readonly numbers?: readonly TakenNumber[];
+}
+
+/** A number that has a meaning to the kernel already: no other request, capability or type may take it in the same space. */
+export interface TakenNumber {
+  /** Where it means something: `container`, `device`, `type1-info capability`. */
+  readonly space: string;
+  /** The constant in C. */
+  readonly name: string;
+  /** Of a request, what `_IO` takes. */
+  readonly number: number;
 }
 
 /** Clauses under their ids. Throws RangeError when two have the same. */
@@ -38,3 +53,20 @@ export const inForce = (revision: Revision): ReadonlyMap<ClauseId, Clause> => {
   }
   return clauses;
 };
+
+/** The structs of a revision, its base's included: one for each tag, in the order in which the tags were first stated. */
+export const structsOf = (revision: Revision): readonly AnyStruct[] => {
+  const structs = new Map<string, AnyStruct>();
+  for (const one of lineOf(revision).flatMap(({ structs: own = [] }) => own)) structs.set(one.name, one);
+  return [...structs.values()];
+};
+
+/** All numbers that are taken in a revision. */
+export const takenNumbers = (revision: Revision): readonly TakenNumber[] =>
+  lineOf(revision).flatMap(({ numbers = [] }) => numbers);
+
+/** A revision and what it is built on, from the root on. */
+const lineOf = (revision: Revision): readonly Revision[] => [
+  ...(revision.base === undefined ? [] : lineOf(revision.base)),
+  revision,
+];

@@ -16,3 +16,13 @@ export const capNestingReviewed = struct('vfio_iommu_type1_info_cap_nesting', {
   /** A struct iommu_nesting_info. */
   info: flexible(u8),
 });
+
+/** What info[] holds: include/uapi/linux/iommu.h of both forms. */
+export const iommuNestingInfo = struct('iommu_nesting_info', {
+  /** Bytes of the whole structure. */
+  size: u32,
+  format: u32,
+  features: u32,
+  flags: u32,
+  data: flexible(u8),
+});

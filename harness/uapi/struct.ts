@@ -2,20 +2,20 @@
  * C structs as data. A struct is its C name and its fields in order; where each field lies is computed for an ABI, as a
  * C compiler does, so that one description serves every architecture.
  */
+import { I386, X86_64 } from './abis.ts';
+import {
+  type Abi,
+  type CRecord,
+  type CType,
+  type Layout,
+  layoutOn,
+  type ScalarName,
+  scalarBytes,
+  sizeOn,
+} from './layout.ts';
 
-/** What an architecture decides about a struct's layout. Sizes and alignments are in bytes. */
-export interface Abi {
-  readonly name: string;
-  readonly pointerBytes: 4 | 8;
-  /** No scalar is aligned more strictly than this: 8 nearly everywhere, 4 on i386. */
-  readonly maxAlignment: 2 | 4 | 8;
-  readonly byteOrder: 'little' | 'big';
-}
+export { type Abi, I386, X86_64 };
 
-export const X86_64: Abi = { name: 'x86-64', pointerBytes: 8, maxAlignment: 8, byteOrder: 'little' };
-export const I386: Abi = { name: 'i386', pointerBytes: 4, maxAlignment: 4, byteOrder: 'little' };
-
-type ScalarName = 'u8' | 'u16' | 'u32' | 's32' | 'u64' | 'pointer';
 interface Scalar<Name extends ScalarName> {
   readonly kind: 'scalar';
   readonly scalar: Name;
@@ -40,7 +40,8 @@ type Type =
 interface FieldList {
   readonly [name: string]: Type;
 }
-type AnyStruct = Struct<FieldList>;
+/** Any struct as this file describes it. */
+export type AnyStruct = Struct<FieldList>;
 
 /** What a field holds in TypeScript: 64-bit numbers and pointers are bigint, arrays of bytes are Uint8Array. */
 export type ValueOf<T> =
@@ -96,76 +97,18 @@ export const struct = <Fields extends FieldList>(name: string, fields: Fields): 
   fields,
 });
 
-/** Where a struct's fields lie, in bytes. `size` includes the padding at the end and leaves out a flexible tail. */
-export interface Layout {
-  readonly size: number;
-  readonly alignment: number;
-  readonly fields: readonly { readonly name: string; readonly offset: number; readonly type: Type }[];
-}
-
-const layouts = new WeakMap<Abi, WeakMap<AnyStruct, Layout>>();
-
 /** Lays a struct out for an ABI; computed once for each. */
-export const layoutOf = (type: AnyStruct, abi: Abi = X86_64): Layout => {
-  const known = layouts.get(abi) ?? new WeakMap<AnyStruct, Layout>();
-  layouts.set(abi, known);
-  const layout = known.get(type) ?? computeLayout(type, abi);
-  known.set(type, layout);
-  return layout;
-};
+export const layoutOf = (type: CRecord, abi: Abi = X86_64): Layout => layoutOn(abi, type);
 
-const computeLayout = (type: AnyStruct, abi: Abi): Layout => {
-  let end = 0;
-  let alignment = 1;
-  const fields = Object.entries(type.fields).map(([name, field]) => {
-    const offset = alignUp(end, alignmentOf(field, abi));
-    alignment = Math.max(alignment, alignmentOf(field, abi));
-    end = offset + sizeOf(field, abi);
-    return { name, offset, type: field };
-  });
-  return { size: alignUp(end, alignment), alignment, fields };
-};
-
-const alignUp = (offset: number, alignment: number): number => Math.ceil(offset / alignment) * alignment;
-
-const scalarBytes = (name: ScalarName, abi: Abi): number => {
-  switch (name) {
-    case 'u8':
-      return 1;
-    case 'u16':
-      return 2;
-    case 'u32':
-    case 's32':
-      return 4;
-    case 'u64':
-      return 8;
-    case 'pointer':
-      return abi.pointerBytes;
-  }
-};
-
-const alignmentOf = (type: Type, abi: Abi): number => {
-  switch (type.kind) {
-    case 'scalar':
-      return Math.min(scalarBytes(type.scalar, abi), abi.maxAlignment);
-    case 'array':
-      return alignmentOf(type.element, abi);
-    case 'struct':
-      return layoutOf(type, abi).alignment;
-  }
-};
+/** The same with the types of the struct's own fields, which are all such as have values. */
+const valuesLayout = (type: AnyStruct, abi: Abi): Layout<Type> => layoutOn(abi, type) as Layout<Type>;
 
 /** `sizeof` in bytes; a flexible tail counts nothing. */
-export const sizeOf = (type: Type, abi: Abi = X86_64): number => {
-  switch (type.kind) {
-    case 'scalar':
-      return scalarBytes(type.scalar, abi);
-    case 'array':
-      return type.count === 'flexible' ? 0 : type.count * sizeOf(type.element, abi);
-    case 'struct':
-      return layoutOf(type, abi).size;
-  }
-};
+export const sizeOf = (type: CType, abi: Abi = X86_64): number => sizeOn(abi, type);
+
+/** Whether a value that a module exports is a struct. */
+export const isStruct = (value: unknown): value is AnyStruct =>
+  typeof value === 'object' && value !== null && (value as Struct<unknown>).kind === 'struct';
 
 /** `offsetof` in bytes. */
 export const offsetOf = <Fields extends FieldList>(
@@ -193,7 +136,7 @@ export const encode = <Fields extends FieldList>(
 };
 
 const encodedSize = (type: AnyStruct, values: Readonly<Record<string, unknown>>, abi: Abi): number => {
-  const { size, fields } = layoutOf(type, abi);
+  const { size, fields } = valuesLayout(type, abi);
   const tail = fields.at(-1);
   if (tail?.type.kind !== 'array' || tail.type.count !== 'flexible') return size;
   return Math.max(size, tail.offset + lengthOf(values[tail.name]) * sizeOf(tail.type.element, abi));
@@ -219,7 +162,7 @@ const put = (view: DataView, at: number, type: Type, value: unknown, abi: Abi, p
     }
     case 'struct': {
       const values = value as Readonly<Record<string, unknown>>;
-      for (const field of layoutOf(type, abi).fields) {
+      for (const field of valuesLayout(type, abi).fields) {
         put(view, at + field.offset, field.type, values[field.name], abi, `${path}.${field.name}`);
       }
       return;
@@ -281,7 +224,7 @@ const get = (view: DataView, at: number, type: Type, abi: Abi): unknown => {
     }
     case 'struct': {
       const values: Record<string, unknown> = {};
-      for (const field of layoutOf(type, abi).fields)
+      for (const field of valuesLayout(type, abi).fields)
         values[field.name] = get(view, at + field.offset, field.type, abi);
       return values;
     }

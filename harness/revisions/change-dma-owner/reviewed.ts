@@ -147,4 +147,5 @@ export const CHANGE_DMA_OWNER_REVIEWED: Revision = {
     'vaddr/not-invalidated': null,
     ...byId(...clausesOf(CHANGES), TAKES_PAIRS, ...ARGUMENT, NOTHING_STAGED),
   },
+  structs: [vfioNewVaddr, vfioChangeDmaOwner],
 };

@@ -1,6 +1,6 @@
 import { capability, header } from '../../model/type1/capabilities.ts';
 import { byId, type Revision } from '../../spec/revision.ts';
-import { capNestingPosted } from '../../uapi/nesting-cap.ts';
+import { capNestingPosted, iommuNestingInfo } from '../../uapi/nesting-cap.ts';
 import { encode, offsetOf } from '../../uapi/struct.ts';
 import { LINUX_6_1 } from '../linux-6.1.ts';
 import { describesNesting, nestingInfo, ONE_GROUP, outlivesHardware, POSTED } from './shared.ts';
@@ -30,4 +30,5 @@ export const NESTING_CAP_POSTED: Revision = {
     'container/set-iommu-nesting': null,
     ...byId(...ONE_GROUP, POSTED_CAPABILITY),
   },
+  structs: [iommuNestingInfo, capNestingPosted],
 };

@@ -2,7 +2,7 @@ import { inspection, rule, type StructLayout } from '../../model/clauses.ts';
 import { capability, chainOf, DMA_AVAILABLE, header, IOVA_RANGES, MIGRATION } from '../../model/type1/capabilities.ts';
 import { CHAIN_AT, GET_INFO_CALL, type InfoCall } from '../../model/type1/info.ts';
 import { byId, type Revision } from '../../spec/revision.ts';
-import { capNestingReviewed } from '../../uapi/nesting-cap.ts';
+import { capNestingReviewed, iommuNestingInfo } from '../../uapi/nesting-cap.ts';
 import { encode } from '../../uapi/struct.ts';
 import { LINUX_6_1 } from '../linux-6.1.ts';
 import { POSTED_CAPABILITY } from './posted.ts';
@@ -109,4 +109,5 @@ export const NESTING_CAP_REVIEWED: Revision = {
     'container/set-iommu-nesting': null,
     ...byId(...ONE_GROUP, GET_INFO, OWN_ID, INFO_ALIGNED, NOTHING_STALE, PACKS_THE_STRUCT, CAPABILITY),
   },
+  structs: [iommuNestingInfo, capNestingReviewed],
 };
