@@ -1,3 +1,4 @@
+import { CONFIG, edu, eduOf } from '../harness/cases/edu.ts';
 import {
   clause,
   each,
@@ -5,7 +6,6 @@ import {
   NULL,
   pointerTo,
   READ,
-  readyContainer,
   type Scenario,
   test,
   u32,
@@ -16,98 +16,71 @@ import { encode } from '../harness/uapi/struct.ts';
 import * as uapi from '../harness/uapi/vfio.ts';
 
 const A = { iova: 0x10000n, size: 0x1000n };
-const CONFIG = 7n << 40n;
-const BUFFER = 0x40000n;
-const TO_DEVICE = 1n;
-const TO_MEMORY = 3n;
-
-/** The edu device of group0, its registers mapped, a bus master. */
-const edu = (s: Scenario) => {
-  const c = readyContainer(s);
-  const device = c.groups[0]?.device();
-  if (device === undefined) throw new Error('a ready container has a group');
-  device.opened.succeeds();
-  s.main.does({ op: 'pwrite', fd: device.fd, offset: CONFIG + 4n, data: new Uint8Array([6, 0]) }).succeeds();
-  const registers = s.main.maps(device.fd, 0x100000);
-  const poke = (offset: bigint, width: bigint, number: bigint) =>
-    s.main.does({ op: 'poke', name: registers.name, offset, width, value: number });
-  /** One transfer of 16 bytes between the device's buffer and an IOVA. */
-  const dma = (command: bigint, iova: bigint) => {
-    poke(0x80n, 8n, command === TO_DEVICE ? iova : BUFFER);
-    poke(0x88n, 8n, command === TO_DEVICE ? BUFFER : iova);
-    poke(0x90n, 8n, 16n);
-    poke(0x98n, 8n, command);
-    s.main
-      .does({ op: 'await', name: registers.name, offset: 0x98n, width: 8n, mask: 1n, value: 0n, timeout_ms: 5000n })
-      .succeeds();
-  };
-  return { c, device, dma };
-};
 
 clause('device/reaches-mappings', () => {
   test('reads and writes bring the right bytes', (s) => {
-    const { c, dma } = edu(s);
+    const { c, reads, writes } = edu(s);
     c.memory.fill(0x11);
     c.memory.write(u64(0x1122334455667788n), 0x100n);
     c.map({ iova: 0x10000n, size: 0x2000n }).succeeds();
-    dma(TO_DEVICE, 0x10100n);
-    dma(TO_MEMORY, 0x11200n);
+    reads(0x10100n);
+    writes(0x11200n);
     c.memory.read(0x1200n, 8n).shows(0, u64(0x1122334455667788n));
     c.memory.read(0x1210n, 8n).shows(0, u64(0x1111111111111111n));
   });
   test('nothing after unmap', (s) => {
-    const { c, dma } = edu(s);
+    const { c, reads, writes } = edu(s);
     c.memory.fill(0x11);
     c.map(A).succeeds();
-    dma(TO_DEVICE, A.iova);
+    reads(A.iova);
     c.unmap(A).succeeds();
     c.memory.fill(0x22);
-    dma(TO_MEMORY, A.iova);
+    writes(A.iova);
     c.memory.read(0n, 16n).shows(0, u64(0x2222222222222222n));
   });
   test('nothing outside any mapping', (s) => {
-    const { c, dma } = edu(s);
+    const { c, reads, writes } = edu(s);
     c.memory.fill(0x11);
     c.map(A).succeeds();
-    dma(TO_DEVICE, A.iova);
-    dma(TO_MEMORY, 0x20000n);
+    reads(A.iova);
+    writes(0x20000n);
     c.memory.read(0n, 16n).shows(0, u64(0x1111111111111111n));
   });
 });
 
 clause('device/write-needs-write', () => {
   test('a mapping to be read only', (s) => {
-    const { c, dma } = edu(s);
+    const { c, reads, writes } = edu(s);
     c.memory.fill(0x11);
     c.map({ ...A, flags: READ }).succeeds();
-    dma(TO_DEVICE, A.iova);
+    reads(A.iova);
     c.memory.fill(0x22);
-    dma(TO_MEMORY, A.iova);
+    writes(A.iova);
     c.memory.read(0n, 16n).shows(0, u64(0x2222222222222222n));
   });
 });
 
 clause('device/read-needs-read', () => {
   test('a mapping to be written only takes writes', (s) => {
-    const { c, dma } = edu(s);
+    const { c, reads, writes } = edu(s);
     c.memory.fill(0x11);
     c.map(A).succeeds();
-    dma(TO_DEVICE, A.iova);
+    reads(A.iova);
     c.unmap(A).succeeds();
     c.memory.fill(0x22);
     c.map({ ...A, flags: WRITE }).succeeds();
-    dma(TO_MEMORY, A.iova);
+    writes(A.iova);
     c.memory.read(0n, 16n).shows(0, u64(0x1111111111111111n));
   });
   test('a mapping to be written only shows nothing', (s) => {
     s.needs({ reason: 'with VT-d every mapping can be read', met: ({ iommu }) => iommu.kind !== 'intel' });
-    const { c, dma } = edu(s);
+    const { c, reads, writes } = edu(s);
     const other = { iova: 0x20000n, size: 0x1000n };
     c.memory.fill(0x11);
     c.map({ ...A, flags: WRITE }).succeeds();
     c.map({ ...other, vaddr: c.memory.at(0x1000n) }).succeeds();
-    dma(TO_DEVICE, A.iova);
-    dma(TO_MEMORY, other.iova);
+    reads(A.iova);
+    writes(other.iova);
     c.memory.read(0x1000n, 16n).shows(0, u64(0n));
   });
 });
@@ -257,16 +230,13 @@ clause('device/config-identity', () => {
 
 /** Whether a transfer to memory arrives: the device's buffer is loaded before. */
 const transfers = (s: Scenario, before: (command: (value: number) => void) => void, arrives: boolean): void => {
-  const { c, device, dma } = edu(s);
-  const command = (value: number): void => {
-    s.main.does({ op: 'pwrite', fd: device.fd, offset: CONFIG + 4n, data: new Uint8Array([value, 0]) }).succeeds();
-  };
+  const { c, command, reads, writes } = edu(s);
   c.memory.fill(0x11);
   c.map(A).succeeds();
-  dma(TO_DEVICE, A.iova);
+  reads(A.iova);
   c.memory.fill(0x22);
   before(command);
-  dma(TO_MEMORY, A.iova);
+  writes(A.iova);
   c.memory.read(0n, 16n).shows(0, u64(arrives ? 0x1111111111111111n : 0x2222222222222222n));
 };
 
@@ -284,16 +254,22 @@ clause('device/bus-master', () => {
 });
 
 clause('device/opens-quiet', () => {
-  test('closed and opened again', (s) => {
-    const { c, device, dma } = edu(s);
+  /** Loads the device's buffer, lets it go, opens it again, and says whether a transfer arrives. */
+  const reopened = (s: Scenario, leaves: boolean, begin: boolean, arrives: boolean): void => {
+    const { c, device, registers, reads } = edu(s);
     c.memory.fill(0x11);
     c.map(A).succeeds();
-    dma(TO_DEVICE, A.iova);
+    reads(A.iova);
     c.memory.fill(0x22);
-    s.main.does({ op: 'pread', fd: device.fd, offset: CONFIG + 4n, size: 2n }).succeeds();
+    if (leaves) registers.hole(0n, registers.size).succeeds();
     device.close().succeeds();
-    c.memory.read(0n, 16n).shows(0, u64(0x2222222222222222n));
-  });
+    const again = eduOf(s, c, { master: begin });
+    again.writes(A.iova);
+    c.memory.read(0n, 16n).shows(0, u64(arrives ? 0x1111111111111111n : 0x2222222222222222n));
+  };
+  test('closed and opened again', (s) => reopened(s, true, false, false));
+  test('closed, opened again and enabled', (s) => reopened(s, true, true, true));
+  test('its registers mapped all the time: it is not opened first again', (s) => reopened(s, false, false, true));
 });
 
 clause('device/maps-registers', () => {
@@ -313,27 +289,27 @@ clause('device/maps-registers', () => {
 
 clause('device/keeps-pages', () => {
   test('vaddr is unmapped in the process', (s) => {
-    const { c, dma } = edu(s);
+    const { c, reads, writes } = edu(s);
     const other = { iova: 0x20000n, size: 0x1000n };
     c.memory.fill(0x11);
     c.map(A).succeeds();
     c.map({ ...other, vaddr: c.memory.at(0x2000n) }).succeeds();
     c.memory.hole(0n, 0x1000n).succeeds();
-    dma(TO_DEVICE, A.iova);
+    reads(A.iova);
     c.memory.fill(0x22, 0x2000n, 0x1000n);
-    dma(TO_MEMORY, other.iova);
+    writes(other.iova);
     c.memory.read(0x2000n, 16n).shows(0, u64(0x1111111111111111n));
   });
 });
 
 clause('device/sees-later-writes', () => {
   test('written after the mapping was made', (s) => {
-    const { c, dma } = edu(s);
+    const { c, reads, writes } = edu(s);
     c.memory.fill(0x11);
     c.map({ iova: A.iova, size: 0x2000n }).succeeds();
     c.memory.write(u64(0x3333333333333333n), 0x40n);
-    dma(TO_DEVICE, A.iova + 0x40n);
-    dma(TO_MEMORY, A.iova + 0x1000n);
+    reads(A.iova + 0x40n);
+    writes(A.iova + 0x1000n);
     c.memory.read(0x1000n, 8n).shows(0, u64(0x3333333333333333n));
   });
 });
