@@ -37,6 +37,9 @@ export interface GuestOptions extends MachineOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Address bits that the edu devices drive, as a mask: all of them. QEMU's default drops those above the 28th. */
+export const EDU_DMA_MASK = (1n << 64n) - 1n;
+
 /** PCI addresses of the edu devices in the guest. */
 export const EDU_ADDRESSES = ['0000:00:04.0', '0000:00:05.0'] as const;
 
@@ -79,16 +82,14 @@ export const qemuArguments = (options: GuestOptions, initramfsPath: string, sshP
     ['-netdev', `user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:${sshPort}-:22`],
     // Without its ROM nothing tries to boot from the network, which takes seconds.
     ['-device', 'virtio-net-pci,netdev=net,romfile=,addr=0x3'],
-    // By default edu drops address bits above the 28th.
-    ...['0x4', '0x5'].map((slot) => ['-device', `edu,dma_mask=0xffffffffffffffff,addr=${slot}`]),
+    ...['0x4', '0x5'].map((slot) => ['-device', `edu,dma_mask=0x${EDU_DMA_MASK.toString(16)},addr=${slot}`]),
     ['-kernel', options.kernel.image, '-initrd', initramfsPath],
     ['-append', `${KERNEL_WORDS} ${options.kernel.commandLine} ${options.commandLine}`.trim()],
   ].flat();
 };
 
 /** A kernel that oopses is not to be trusted: it panics, and ends QEMU with that. The 2 MiB pages are for hugetlb memory. */
-// Without no_timer_check a loaded machine without KVM may miss the ticks by which the kernel tests its timer, and panic.
-const KERNEL_WORDS = 'console=ttyS0 quiet panic=-1 oops=panic hugepages=8 no_timer_check';
+const KERNEL_WORDS = 'console=ttyS0 quiet panic=-1 oops=panic hugepages=8';
 
 /**
  * Starts a guest and waits until its SSH server listens. Throws HostTrouble, which says why, when QEMU is missing or

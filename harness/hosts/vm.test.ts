@@ -51,9 +51,11 @@ describe('hosts/vm', () => {
     expect(facts.kernel).to.equal(inputs.kernel.release);
     expect(facts.description).to.match(/^QEMU \d[\w.]* (kvm|tcg), intel-iommu 39 bits, \d+ MiB$/);
     expect(facts.platform.iommu).to.deep.include({ kind: 'intel', aperture: { start: 0n, end: (1n << 39n) - 1n } });
-    expect(facts.platform.groups.map(({ path, devices }) => [path, devices.map(({ kind }) => kind)])).to.deep.equal([
-      ['/dev/vfio/2', ['edu']],
-      ['/dev/vfio/3', ['edu']],
+    expect(
+      facts.platform.groups.map(({ path, devices }) => [path, devices.map(({ kind, dmaMask }) => [kind, dmaMask])]),
+    ).to.deep.equal([
+      ['/dev/vfio/2', [['edu', (1n << 64n) - 1n]]],
+      ['/dev/vfio/3', [['edu', (1n << 64n) - 1n]]],
     ]);
     expect(facts.platform.groups[0]?.reserved).to.deep.equal([{ start: 0xfee00000n, end: 0xfeefffffn }]);
     expect(facts.platform.dmaEntryLimit).to.equal(65_535);

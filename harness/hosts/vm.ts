@@ -9,7 +9,15 @@ import type { Host, HostFacts } from './host.ts';
 import { type HelperBinary, startHelper } from './install.ts';
 import { readPlatform } from './platform.ts';
 import { howItEnded } from './post-mortem.ts';
-import { type Accelerator, EDU_ADDRESSES, type Guest, type GuestOptions, qemuVersion, startGuest } from './qemu.ts';
+import {
+  type Accelerator,
+  EDU_ADDRESSES,
+  EDU_DMA_MASK,
+  type Guest,
+  type GuestOptions,
+  qemuVersion,
+  startGuest,
+} from './qemu.ts';
 import { openRemoteFiles } from './remote-files.ts';
 import type { HelperSession, SessionOptions } from './session.ts';
 import { type CommandResult, connectSsh, type SshConnection, type SshTarget } from './ssh.ts';
@@ -160,11 +168,20 @@ const readFacts = async (options: Settled, accelerator: Accelerator, running: Ru
     );
   }
   const files = await openRemoteFiles(running.connection, `the guest ${options.name}`);
-  const platform: Platform = await readPlatform(files, EDU_ADDRESSES, pageSizeBytes).finally(() => files.close());
+  const platform = await readPlatform(files, EDU_ADDRESSES, pageSizeBytes).finally(() => files.close());
   return {
     name: options.name,
     kernel: options.patches === undefined ? kernelRelease : `${kernelRelease} with ${options.patches}`,
     description: `QEMU ${await qemuVersion()} ${accelerator}, intel-iommu ${options.addressBits} bits, ${options.memoryMiB} MiB`,
-    platform,
+    platform: withDmaMask(platform),
   };
 };
+
+/** Nothing in a guest tells how its edu devices were made. */
+const withDmaMask = (platform: Platform): Platform => ({
+  ...platform,
+  groups: platform.groups.map((group) => ({
+    ...group,
+    devices: group.devices.map((device) => (device.kind === 'edu' ? { ...device, dmaMask: EDU_DMA_MASK } : device)),
+  })),
+});
