@@ -43,19 +43,8 @@ export const loadSuites = async (
   return mocha;
 };
 
-let everything: Promise<readonly Case[]> | undefined;
-
-/**
- * The cases that a selection has, without running any. A process loads the files of suites only once, so all cases are
- * kept for whoever asks for all of them again.
- */
-export const collectCases = (selection: Selection): Promise<readonly Case[]> => {
-  if (selection.areas.length + selection.texts.length > 0) return collect(selection);
-  everything ??= collect(selection);
-  return everything;
-};
-
-const collect = async (selection: Selection): Promise<readonly Case[]> => {
+/** The cases that a selection has, without running any. A process can load the suites only once. */
+export const collectCases = async (selection: Selection): Promise<readonly Case[]> => {
   const cases: Case[] = [];
   const collecting: Session = {
     inForce: () => true,
