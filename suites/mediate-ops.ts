@@ -8,6 +8,19 @@ const K4 = 0x1000n;
 const [EIO, EACCES, ENODEV] = [5n, 13n, 19n];
 const bit = (region: number): bigint => 1n << BigInt(region);
 
+clause('mediate-ops/register', () => {
+  test('and unregister', (s) => {
+    const { mediator: one, offered: device, ends } = taken(s);
+    one.reads('registered').shows(0, u64(1n));
+    one.reads('opens').shows(0, u64(1n));
+    one.reads('device').shows(0, u64(0x11e8_1234n));
+    ends();
+    one.reads('registered').shows(0, u64(0n));
+    device.visit();
+    one.reads('opens').shows(0, u64(1n));
+  });
+});
+
 clause('mediate-ops/order', () => {
   test('two that take every device', (s) => {
     const [first, second] = [mediator(s), mediator(s, {}, 1)];
@@ -225,6 +238,8 @@ clause('mediate-ops/info-error', () => {
   });
 });
 
+/** Memory space and bus master, in the command register. */
+const BUS_MASTER = new Uint8Array([6, 0]);
 const IDENTITY = new Uint8Array([0x34, 0x12, 0xe8, 0x11]);
 
 clause('mediate-ops/rw', () => {
@@ -243,14 +258,40 @@ clause('mediate-ops/rw', () => {
   });
   test('a write that is kept', (s) => {
     const { mediator: one, write, ends } = taken(s, { rwKeeps: bit(CONFIG) });
-    write(CONFIG, new Uint8Array([6, 0]), 4n).returns(2);
+    write(CONFIG, BUS_MASTER, 4n).returns(2);
     one.reads('writes', CONFIG).shows(0, u64(1n));
+    ends();
+  });
+  test('a write that is kept does not reach the device: it is no bus master', (s) => {
+    const {
+      offered: { ready },
+      device,
+      write,
+      ends,
+    } = taken(s, { rwKeeps: bit(CONFIG) });
+    ready.memory.fill(0x11);
+    ready.map({ iova: 0x10000n, size: K4 }).succeeds();
+    write(CONFIG, BUS_MASTER, 4n).returns(2);
+    const registers = s.main.maps(device.fd, 0x100000);
+    // From the device's buffer, which is full of zeros, to the memory.
+    for (const [offset, value] of [
+      [0x80n, 0x40000n],
+      [0x88n, 0x10000n],
+      [0x90n, 16n],
+      [0x98n, 3n],
+    ] as const) {
+      s.main.does({ op: 'poke', name: registers.name, offset, width: 8n, value }).succeeds();
+    }
+    const done = { offset: 0x98n, width: 8n, mask: 1n, value: 0n, timeout_ms: 5000n };
+    s.main.does({ op: 'await', name: registers.name, ...done }).succeeds();
+    ready.memory.read(0n, 16n).shows(0, new Uint8Array(16).fill(0x11));
+    registers.hole(0n, 0x100000n);
     ends();
   });
   test('an errno', (s) => {
     const { read, write, ends } = taken(s, { rwKeeps: bit(CONFIG), rwErrno: EACCES });
     read(CONFIG, 4).refused('EACCES');
-    write(CONFIG, new Uint8Array([6, 0]), 4n).refused('EACCES');
+    write(CONFIG, BUS_MASTER, 4n).refused('EACCES');
     ends();
   });
   test('other regions are passed on', (s) => {

@@ -64,7 +64,7 @@ export const regionAt = (index: number): bigint => BigInt(index) << 40n;
 /** The device that mediators are offered when it is opened. */
 export interface Offered {
   readonly ready: Ready;
-  open(): Device;
+  readonly open: () => Device;
   /** Opens it, which succeeds, and closes it. */
   visit(): void;
 }
@@ -91,6 +91,7 @@ export const offered = (s: Scenario): Offered => {
 /** A mediator that has a device. */
 export interface Taken {
   readonly mediator: Mediator;
+  readonly offered: Offered;
   readonly device: Device;
   read(region: number, size: number, at?: bigint): Said;
   write(region: number, data: Uint8Array, at?: bigint): Said;
@@ -106,10 +107,12 @@ export interface Taken {
 export const taken = (s: Scenario, settings: Settings = {}): Taken => {
   const one = mediator(s, settings);
   one.register().succeeds();
-  const device = offered(s).open();
+  const offer = offered(s);
+  const device = offer.open();
   device.opened.succeeds();
   const { fd } = device;
   return {
+    offered: offer,
     mediator: one,
     device,
     read: (region, size, at = 0n) =>

@@ -5,7 +5,7 @@ import type { Silence } from './clauses.ts';
 import { iovaBitmapFiles } from './iova-bitmap/test-file.ts';
 import { type Law, lawOf } from './law.ts';
 import { createMachine, type Machine } from './machine.ts';
-import { REGISTERS } from './mediate-ops/clauses.ts';
+import { MEDIATORS } from './mediate-ops/clauses.ts';
 import { mediatorFiles } from './mediate-ops/control-file.ts';
 import { newMediators } from './mediate-ops/state.ts';
 import { translate } from './type1/device-access.ts';
@@ -15,7 +15,7 @@ import { createEdu, DEFAULT_DMA_MASK, type EduDevice } from './world/edu.ts';
 import type { Files } from './world/kernel-file.ts';
 
 /** How many mediators the test module has: its parameter `instances`, as kernels of the series are given it. */
-const MEDIATORS = 2;
+const INSTANCES = 2;
 
 /** A machine on which a program runs under the clauses of a revision, with the groups and devices of a platform. */
 export const createModel = (revision: Revision, platform: Platform, lets: Program['lets']): Machine => {
@@ -24,7 +24,7 @@ export const createModel = (revision: Revision, platform: Platform, lets: Progra
     law,
     platform,
     groups: platform.groups.map((group) => newGroup(law, platform, group)),
-    mediators: newMediators(MEDIATORS, platform.pageSizeBytes),
+    mediators: newMediators(INSTANCES, platform.pageSizeBytes),
     dmaEntryLimit: platform.dmaEntryLimit,
   };
   const sources = [vfioFiles(vfio), ...testFiles(vfio)];
@@ -42,7 +42,7 @@ const testFiles = (vfio: Vfio): readonly Files[] => {
   return [
     ...(testModules.includes('iova_bitmap_test') ? [iovaBitmapFiles(vfio.law)] : []),
     // The module needs a kernel of the series; on others there is nothing that it could be.
-    ...(testModules.includes('mediator_test') && vfio.law.clauses.has(REGISTERS.id) ? [mediatorFiles(vfio)] : []),
+    ...(testModules.includes('mediator_test') && vfio.law.clauses.has(MEDIATORS.id) ? [mediatorFiles(vfio)] : []),
   ];
 };
 

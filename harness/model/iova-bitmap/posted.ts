@@ -19,8 +19,8 @@ import { PAGE_BITS, PAGE_BYTES, u64, WINDOW_PAGES } from './window.ts';
  * the one that landed. The port that is run writes nothing where the posted arithmetic leaves the pinned pages; it counts.
  */
 
-const POSTED = 'mail of 14 July 2022, "vfio: Add an IOVA bitmap support" V2, drivers/vfio/iova_bitmap.c';
-const ANSWER = 'mail of 20 July 2022, the answer to the review of V2';
+const POSTED = 'Joao Martins, [PATCH V2 vfio 05/11] vfio: Add an IOVA bitmap support, 14 July 2022';
+const ANSWER = 'Joao Martins, re [PATCH V2 vfio 05/11], 20 July 2022';
 
 const PAGE_WORDS = BigInt(PAGE_BYTES / 8);
 const WORD_BYTES = 8n;

@@ -17,6 +17,15 @@ const MODULES = `${REVIEWED}: "I don't think the module interactions are well th
 /** What is refused to a mediator, if it is. */
 type Refuses<S> = (situation: S) => Errno | undefined;
 
+/** Whether there are mediators at all. */
+export const MEDIATORS = rule<boolean>({
+  id: 'mediate-ops/register',
+  level: 'must',
+  says: 'A driver can register as a mediator of the devices that vfio-pci has open, and unregister.',
+  source: `${POSTED}: "Vendor driver register its vfio_pci_mediate_ops to vfio-pci driver"`,
+  rule: true,
+});
+
 export const REGISTERS = rule<(list: readonly Registration[], one: Registration) => readonly Registration[]>({
   id: 'mediate-ops/order',
   level: 'must',
@@ -131,6 +140,7 @@ export const QUIET = silence({
 
 /** What is said about mediators alone; what is said about calls on a device stands beside them. */
 export const MEDIATOR_CLAUSES = [
+  MEDIATORS,
   REGISTERS,
   REGISTERED_ONCE,
   HAS_RELEASE,

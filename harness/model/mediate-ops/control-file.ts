@@ -15,6 +15,7 @@ import {
   HOLDS_MODULE,
   IN_USE,
   INDEPENDENT,
+  MEDIATORS,
   OPENS_ONCE,
   REGISTERED_ONCE,
   REGISTERS,
@@ -35,7 +36,7 @@ export const mediatorFiles = (vfio: Vfio): Files => {
   return (path) => {
     const mediator = byPath.get(path);
     if (mediator !== undefined) {
-      return () => ({ opens: () => controlFile(vfio, mediator), clauses: [TEST_DEVICES] });
+      return () => ({ opens: () => controlFile(vfio, mediator), clauses: [law.of(MEDIATORS)] });
     }
     const [, module] = REFCNT.exec(path) ?? [];
     if (module === undefined) return undefined;
@@ -178,7 +179,7 @@ const register = ({ law, mediators }: Vfio, mediator: Mediator): Answer => {
       { errno: release.rule((hooks & HOOK.release) !== 0n), clause: release },
       { errno: once.rule(mediators.list.some((one) => one.mediator === mediator)), clause: once },
     ) ??
-    done(once, () => {
+    done(known ? once : law.of(MEDIATORS), () => {
       mediator.hooks = hooks;
       mediator.words[COUNTER.registered] = wordOf(mediator, COUNTER.registered) + 1n;
       mediators.list = order.rule(mediators.list, { mediator, devices: 0 });
