@@ -25,6 +25,8 @@ export interface Memory {
   /** Stores a 64-bit pointer. */
   link(offset: bigint, target: Place): Said;
   read(offset?: bigint, size?: bigint): Said;
+  /** A hash of its bytes, where they are too many to be sent. */
+  hash(offset?: bigint, size?: bigint): Said;
   protect(prot: Prot, offset?: bigint, size?: bigint): Said;
   /** Takes the pages away; the name stays. */
   hole(offset: bigint, size: bigint): Said;
@@ -210,6 +212,7 @@ const memoryOf = (name: string, size: bigint, does: (op: Op) => Said): Memory =>
   write: (bytes, offset = 0n) => does({ op: 'write', name, offset, data: bytes }),
   link: (offset, target) => does({ op: 'link', name, offset, target }),
   read: (offset = 0n, length = size - offset) => does({ op: 'read', name, offset, size: length }),
+  hash: (offset = 0n, length = size - offset) => does({ op: 'hash', name, offset, size: length }),
   protect: (prot, offset = 0n, length = size - offset) => does({ op: 'protect', name, offset, size: length, prot }),
   hole: (offset, length) => does({ op: 'unmap', name, offset, size: length }),
   guards: () => does({ op: 'guards', name }),
