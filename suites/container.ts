@@ -64,7 +64,34 @@ clause('container/check-extension', () => {
   });
 });
 
+const withGroup = (s: Parameters<typeof readyContainer>[0]) => {
+  const c = openContainer(s.main);
+  openGroup(s.main).setContainer(c).succeeds();
+  return c;
+};
+
 clause('container/set-iommu', () => {
+  test('for two groups at once', (s) => {
+    s.needs(TWO_GROUPS);
+    const c = withGroup(s);
+    openGroup(s.main, 'group1').setContainer(c).succeeds();
+    c.setIommu(3n).returns(0);
+    c.unmapAll().shows(16, u64(0n));
+  });
+  test('anew with another type, after the group was out', (s) => {
+    const c = readyContainer(s);
+    c.groups[0]?.unsetContainer().succeeds();
+    c.groups[0]?.setContainer(c).succeeds();
+    c.setIommu(1n).returns(0);
+    // v1 takes the whole mapping with its first page.
+    c.map(A).succeeds();
+    c.unmap({ iova: A.iova, size: 0x1000n }).shows(16, u64(A.size));
+  });
+  test('by another process than the one that opened the container', (s) => {
+    const c = withGroup(s);
+    c.of(s.main.forks()).setIommu(3n).returns(0);
+    c.unmapAll().shows(16, u64(0n));
+  });
   each({ 'type1 (1)': 1n, 'type1 v2 (3)': 3n }, (s, type) => {
     const c = openContainer(s.main);
     openGroup(s.main).setContainer(c).succeeds();
@@ -88,12 +115,6 @@ clause('container/set-iommu-twice', () => {
   test('and an unknown type: either may be said', (s) =>
     void readyContainer(s).setIommu(77n).refused('EINVAL', 'ENODEV'));
 });
-
-const withGroup = (s: Parameters<typeof readyContainer>[0]) => {
-  const c = openContainer(s.main);
-  openGroup(s.main).setContainer(c).succeeds();
-  return c;
-};
 
 clause('container/set-iommu-unsupported', () => {
   each(
@@ -163,6 +184,30 @@ clause('container/last-group-leaves', () => {
 });
 
 clause('container/close', () => {
+  test('while a copy of its descriptor is open it goes on', (s) => {
+    const c = readyContainer(s);
+    s.main.does({ op: 'dup', fd: 'copy', from: c.fd }).succeeds();
+    c.close().succeeds();
+    s.main.does({ op: 'ioctl', fd: 'copy', request: uapi.VFIO_GET_API_VERSION, arg: value(0) }).returns(0);
+    s.main.does({ op: 'ioctl', fd: 'copy', request: uapi.VFIO_CHECK_EXTENSION, arg: value(3) }).returns(1);
+  });
+  test('a child has it too', (s) => {
+    const c = readyContainer(s);
+    c.memory.fill(1);
+    const child = s.main.forks();
+    c.close().succeeds();
+    c.of(child)
+      .map({ ...A, vaddr: c.memory.at() })
+      .succeeds();
+    child.lockedKb().returns(16);
+  });
+  test('its group opens another device all the same', (s) => {
+    const c = readyContainer(s);
+    c.map(A).succeeds();
+    c.close().succeeds();
+    c.groups[0]?.device().opened.succeeds();
+    c.groups[0]?.status().succeeds();
+  });
   test('its group and mappings stay', (s) => {
     const c = readyContainer(s);
     c.memory.fill(1);

@@ -141,6 +141,24 @@ clause('group/unset-container-with-device', () => {
 });
 
 clause('group/get-device', () => {
+  test('twice: two descriptors', (s) => {
+    const c = readyContainer(s);
+    const [group] = c.groups;
+    group?.device().opened.succeeds();
+    group?.ioctl(uapi.VFIO_GROUP_GET_DEVICE_FD, deviceName('device0'), 'another').succeeds();
+    s.main.descriptors().returns(4);
+    s.main.does({ op: 'close', fd: 'another' }).succeeds();
+    group?.unsetContainer().refused('EBUSY');
+  });
+  test('for another process, which goes on with it after exec', (s) => {
+    const c = readyContainer(s);
+    const device = c.groups[0]?.device();
+    const child = s.main.forks();
+    child.execs().succeeds();
+    child.descriptors().returns(3);
+    const info = inline(Uint8Array.of(16, 0, 0, 0, ...new Uint8Array(12)));
+    child.does({ op: 'ioctl', fd: device?.fd ?? '', request: uapi.VFIO_DEVICE_GET_INFO, arg: info }).returns(0);
+  });
   test('by its name', (s) => void readyContainer(s).groups[0]?.device().opened.succeeds());
 });
 
@@ -178,6 +196,28 @@ clause('group/unknown-request', () => {
 });
 
 clause('group/close', () => {
+  test('keeps what a device needs while one is open', (s) => {
+    const c = readyContainer(s);
+    c.memory.fill(1);
+    c.map({ iova: 0x10000n, size: 0x1000n }).succeeds();
+    const device = c.groups[0]?.device();
+    device?.opened.succeeds();
+    c.groups[0]?.close().succeeds();
+    s.main.lockedKb().returns(4);
+    s.main.does({ op: 'open', fd: 'again', path: '$group0' });
+    device?.close().succeeds();
+    s.main.lockedKb();
+  });
+  test('not while a child has it', (s) => {
+    const c = readyContainer(s);
+    c.memory.fill(1);
+    c.map({ iova: 0x10000n, size: 0x1000n }).succeeds();
+    const child = s.main.forks();
+    c.groups[0]?.close().succeeds();
+    s.main.lockedKb().returns(4);
+    s.main.kills(child).succeeds();
+    s.main.lockedKb().returns(0);
+  });
   test('takes it out of its container', (s) => {
     const c = readyContainer(s);
     c.memory.fill(1);

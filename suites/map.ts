@@ -1,4 +1,16 @@
-import { clause, each, NULL, pointerTo, READ, readyContainer, test, u32, WRITE } from '../harness/cases/index.ts';
+import {
+  clause,
+  each,
+  NULL,
+  pointerTo,
+  READ,
+  readyContainer,
+  type Scenario,
+  test,
+  u32,
+  u64,
+  WRITE,
+} from '../harness/cases/index.ts';
 import * as uapi from '../harness/uapi/vfio.ts';
 
 const PAGE = 0x1000n;
@@ -93,6 +105,7 @@ clause('map/iova-wraps', () => {
     {
       'by one page': { iova: 0xfffffffffffff000n, size: 2n * PAGE },
       'from the middle': { iova: 0x8000000000000000n, size: 0x8000000000001000n },
+      'by all but a page': { iova: 0xfffffffffffff000n, size: 0xfffffffffffff000n },
     },
     (s, row) => void readyContainer(s).map(row).refused('EINVAL', 'EOVERFLOW'),
   );
@@ -107,6 +120,25 @@ clause('map/vaddr-wraps', () => {
 });
 
 clause('map/overlap', () => {
+  /** Three mappings of two pages, with a hole of one page between each and the next. */
+  const three = (s: Scenario) => {
+    const c = readyContainer(s);
+    for (const page of [0x10n, 0x13n, 0x16n]) c.map({ iova: page * PAGE, size: 2n * PAGE }).succeeds();
+    return c;
+  };
+  each(
+    {
+      'two of three': { iova: 0x11000n, size: 3n * PAGE },
+      'all of three': { iova: 0xf000n, size: 9n * PAGE },
+      'a hole and a page more': { iova: 0x12000n, size: 2n * PAGE },
+    },
+    (s, row) => {
+      const c = three(s);
+      c.map(row).refused('EEXIST');
+      for (const page of [0x12n, 0x15n, 0x18n]) c.map({ iova: page * PAGE, size: PAGE }).succeeds();
+      c.unmapAll().shows(16, u64(9n * PAGE));
+    },
+  );
   each(
     {
       identical: A,
@@ -118,12 +150,14 @@ clause('map/overlap', () => {
       'containing, same end': { iova: 0xf000n, size: 0x5000n },
       'straddling its low end': { iova: 0xf000n, size: 2n * PAGE },
       'straddling its high end': { iova: 0x13000n, size: 2n * PAGE },
+      'containing, larger on both sides by a MiB': { iova: 0n, size: 0x200000n },
     },
     (s, row) => {
-      const c = readyContainer(s);
+      const c = readyContainer(s, { memory: 0x200000n });
       c.map(A).succeeds();
       c.map(row).refused('EEXIST');
       c.unmap(A).succeeds();
+      c.map(row).succeeds();
     },
   );
   each(
@@ -159,6 +193,11 @@ clause('map/outside-iova-ranges', () => {
       'one page beyond the aperture': { iova: TOP - PAGE, size: 2n * PAGE },
       'the first page beyond the aperture': { iova: TOP, size: PAGE },
       'far beyond': { iova: 0xffffffffffff0000n, size: PAGE },
+      'the last page of all': { iova: 0xfffffffffffff000n, size: PAGE },
+      'from below the reserved range to above it': {
+        iova: MSI.start - PAGE,
+        size: MSI.end + 1n - MSI.start + 2n * PAGE,
+      },
     },
     (s, row) => void readyContainer(s).map(row).refused('EINVAL'),
   );

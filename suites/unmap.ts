@@ -60,6 +60,26 @@ clause('unmap/returned-size', () => {
 });
 
 clause('unmap/v2-whole-mappings', () => {
+  each(
+    Object.fromEntries(
+      [1n, 2n, 16n, 0x100n, 0x1000_0000n, 0xf_ffff_ffff_ffefn].map((pages) => [`of ${pages} pages`, pages]),
+    ),
+    (s, pages) => {
+      const c = readyContainer(s);
+      for (const page of [0n, 1n, 4n, 14n]) c.map({ iova: (0x10n + page) * PAGE, size: PAGE }).succeeds();
+      const inside = [0n, 1n, 4n, 14n].filter((page) => page < pages).length;
+      c.unmap({ iova: 0x10000n, size: pages * PAGE }).shows(SIZE_AT, u64(BigInt(inside) * PAGE));
+      c.unmapAll().shows(SIZE_AT, u64(BigInt(4 - inside) * PAGE));
+    },
+  );
+  test('1,000 at once', (s) => {
+    const c = readyContainer(s);
+    c.memory.fill(1, 0n, PAGE);
+    s.repeat(1000, () => void c.map({ iova: 0n, size: PAGE, stride: { iova: 2n * PAGE } }).succeeds());
+    c.unmap({ iova: 0n, size: 1000n * PAGE }).shows(SIZE_AT, u64(500n * PAGE));
+    s.main.lockedKb().returns(2000);
+    c.unmapAll().shows(SIZE_AT, u64(500n * PAGE));
+  });
   test('several at once, with holes', (s) => {
     const c = twoMappings(s);
     c.unmap({ iova: 0x8000n, size: 0x20000n }).shows(SIZE_AT, u64(0x8000n));
