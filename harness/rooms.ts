@@ -30,6 +30,7 @@ export const ROOMS: readonly Room[] = [
     // The model takes any revision as a value; its tests need a real one.
     tests: { revisions: 'all' },
   },
+  { name: 'lint', imports: { spec: 'all', uapi: 'all' }, tests: { revisions: 'all' } },
   { name: 'revisions', imports: { model: 'all', spec: 'all', uapi: 'all' } },
   { name: 'kernels', imports: {} },
   {
@@ -82,6 +83,7 @@ export const ROOMS: readonly Room[] = [
       helper: 'all',
       hosts: 'all',
       kernels: 'all',
+      lint: 'all',
       model: 'all',
       oracle: 'all',
       report: 'all',

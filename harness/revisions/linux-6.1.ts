@@ -22,6 +22,7 @@ import { VADDR_CLAUSES } from '../model/type1/vaddr.ts';
 import { byId, type Revision } from '../spec/revision.ts';
 import { isStruct } from '../uapi/struct.ts';
 import * as vfio from '../uapi/vfio.ts';
+import { NUMBERS_OF_6_1 } from './numbers.ts';
 
 /** VFIO as Linux 6.1 documents it: the root of the tree of revisions. */
 export const LINUX_6_1: Revision = {
@@ -51,4 +52,5 @@ export const LINUX_6_1: Revision = {
     ...IOVA_BITMAP_ARGUMENT_CLAUSES,
   ),
   structs: Object.values<unknown>(vfio).filter(isStruct),
+  numbers: NUMBERS_OF_6_1,
 };

@@ -5,6 +5,7 @@ import { byId, type Revision } from '../spec/revision.ts';
 import { sizeOf } from '../uapi/struct.ts';
 import { vfioDeviceInfoPadded, vfioIommuType1InfoPadded } from '../uapi/vfio-6.12.ts';
 import { LINUX_6_1 } from './linux-6.1.ts';
+import { NUMBERS_OF_6_12 } from './numbers.ts';
 
 /** Both structures have had a word of padding behind cap_offset since 6.6, so that they are as long for every compiler. */
 const PADDED_SIZE = sizeOf(vfioIommuType1InfoPadded);
@@ -39,4 +40,5 @@ export const LINUX_6_12: Revision = {
   summary: 'VFIO containers, groups and the type1 IOMMU as of Linux 6.12',
   clauses: byId(within, deviceWithin, notAContainer),
   structs: [vfioDeviceInfoPadded, vfioIommuType1InfoPadded],
+  numbers: NUMBERS_OF_6_12,
 };

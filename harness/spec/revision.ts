@@ -20,10 +20,26 @@ export interface Revision {
   readonly numbers?: readonly TakenNumber[];
 }
 
+/**
+ * Where a number means something: the file that a request is for (what a container does not know it hands on to its IOMMU
+ * driver, type1 or spapr), or the kind of an id.
+ */
+type NumberSpace =
+  | 'container'
+  | 'type1'
+  | 'spapr'
+  | 'group'
+  | 'device'
+  | 'iommufd'
+  | 'extension'
+  | 'type1-info capability'
+  | 'region-info capability'
+  | 'device-info capability'
+  | 'device feature';
+
 /** A number that has a meaning to the kernel already: no other request, capability or type may take it in the same space. */
 export interface TakenNumber {
-  /** Where it means something: `container`, `device`, `type1-info capability`. */
-  readonly space: string;
+  readonly space: NumberSpace;
   /** The constant in C. */
   readonly name: string;
   /** Of a request, what `_IO` takes. */
