@@ -303,6 +303,21 @@ clause('device/keeps-pages', () => {
 });
 
 clause('device/sees-later-writes', () => {
+  const kinds = { 'nobody had written': {}, 'is shared': { share: 'shared' } } as const;
+  for (const [kind, options] of Object.entries(kinds)) {
+    for (const [access, flags] of Object.entries({ 'to be read': READ, 'for both': READ | WRITE })) {
+      test(`memory that ${kind}, ${access}`, (s) => {
+        const { c, reads, writes } = edu(s);
+        const memory = s.main.memory(0x1000, options);
+        c.map({ ...A, vaddr: memory.at(), flags }).succeeds();
+        c.map({ iova: 0x20000n, size: 0x1000n }).succeeds();
+        memory.fill(0x33);
+        reads(A.iova);
+        writes(0x20000n);
+        c.memory.read(0n, 16n).shows(0, u64(0x3333333333333333n));
+      });
+    }
+  }
   test('written after the mapping was made', (s) => {
     const { c, reads, writes } = edu(s);
     c.memory.fill(0x11);

@@ -110,19 +110,6 @@ clause('accounting/charged-pages', () => {
     c.map(A).succeeds();
     s.main.lockedKb().returns(16);
   });
-  test('memory that nobody wrote, to be read', (s) => {
-    const c = readyContainer(s);
-    c.map({ ...A, flags: READ }).succeeds();
-    s.main.lockedKb();
-  });
-  test('memory of which a part was written, to be read', (s) => {
-    const c = readyContainer(s);
-    c.memory.fill(1, PAGE, PAGE);
-    c.map({ ...A, flags: READ }).succeeds();
-    s.main.lockedKb();
-    c.unmap(A).succeeds();
-    s.main.lockedKb().returns(0);
-  });
   test('registers of a device count for nobody', (s) => {
     const c = readyContainer(s);
     const device = c.groups[0]?.device();
@@ -198,5 +185,39 @@ clause('accounting/refund', () => {
     s.main.lockedKb().returns(16);
     c.unmap(A).shows(16, u64(A.size));
     s.main.lockedKb().returns(0);
+  });
+});
+
+/** What follows depends on the revision, and is the model's to say. */
+clause('map/pins-for-reading', () => {
+  const kinds: Readonly<Record<string, Make>> = {
+    'memory that nobody wrote': (actor) => actor.memory(0x4000),
+    'memory that nobody may write': (actor) => actor.memory(0x4000, { prot: 'r' }),
+    'shared memory': (actor) => actor.memory(0x4000, { share: 'shared' }),
+    'a file, privately': (actor) => actor.maps(file(actor), 0x4000, { share: 'private' }),
+  };
+  each(kinds, (s, make) => {
+    const c = readyContainer(s);
+    c.map({ ...A, vaddr: make(s.main).at(), flags: READ }).succeeds();
+    s.main.lockedKb();
+    c.unmap(A).succeeds();
+    s.main.lockedKb().returns(0);
+  });
+  test('memory of which a part was written', (s) => {
+    const c = readyContainer(s);
+    c.memory.fill(1, PAGE, PAGE);
+    c.map({ ...A, flags: READ }).succeeds();
+    s.main.lockedKb();
+    c.unmap(A).succeeds();
+    s.main.lockedKb().returns(0);
+  });
+  test('what a child and its parent share', (s) => {
+    const c = readyContainer(s);
+    c.memory.fill(1);
+    const child = s.main.forks();
+    c.of(child)
+      .map({ ...A, vaddr: c.memory.at(), flags: READ })
+      .succeeds();
+    child.lockedKb().returns(16);
   });
 });

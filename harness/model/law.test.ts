@@ -88,6 +88,7 @@ const tour = (revision: Revision, cited: (clause: Clause) => void): void => {
 
   bed.map({ iova: 0n, size: 4n * PAGE });
   bed.map({ iova: 8n * PAGE, size: 100n * PAGE });
+  bed.map({ iova: 0x4000n * PAGE, size: PAGE, flags: uapi.VFIO_DMA_MAP_FLAG_READ });
   const info = inline(encode(uapi.vfioIommuType1Info, { argsz: 4096 }));
   for (const { clauses, out, untouched } of outcomesOf(
     bed.ask({ op: 'ioctl', fd: 'container', request: uapi.VFIO_IOMMU_GET_INFO, arg: info }),

@@ -1,6 +1,7 @@
 import { INFO_WITHIN_ARGSZ } from '../model/type1/device.ts';
 import { NOT_A_CONTAINER } from '../model/type1/group-container.ts';
 import { WITHIN_ARGSZ } from '../model/type1/info.ts';
+import { PINS_FOR_READING } from '../model/type1/pinning.ts';
 import { byId, type Revision } from '../spec/revision.ts';
 import { sizeOf } from '../uapi/struct.ts';
 import { vfioDeviceInfoPadded, vfioIommuType1InfoPadded } from '../uapi/vfio-6.12.ts';
@@ -33,12 +34,19 @@ const notAContainer: typeof NOT_A_CONTAINER = {
   errnos: ['EBADFD'],
 };
 
+const pinsOwn: typeof PINS_FOR_READING = {
+  ...PINS_FOR_READING,
+  says: "Private memory that is mapped to be read only becomes the process's own before it is pinned, and is charged.",
+  source: 'mm/gup.c: gup_must_unshare(), FAULT_FLAG_UNSHARE for FOLL_LONGTERM since 6.2',
+  rule: () => true,
+};
+
 /** What changed in VFIO's containers, groups and type1 between 6.1 and 6.12. */
 export const LINUX_6_12: Revision = {
   id: 'linux-6.12',
   base: LINUX_6_1,
   summary: 'VFIO containers, groups and the type1 IOMMU as of Linux 6.12',
-  clauses: byId(within, deviceWithin, notAContainer),
+  clauses: byId(within, deviceWithin, notAContainer, pinsOwn),
   structs: [vfioDeviceInfoPadded, vfioIommuType1InfoPadded],
   numbers: NUMBERS_OF_6_12,
 };

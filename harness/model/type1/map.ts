@@ -7,13 +7,14 @@ import {
 } from '../../uapi/vfio.ts';
 import { objection, request, rule } from '../clauses.ts';
 import type { Law } from '../law.ts';
-import type { Resolution } from '../world/address-space.ts';
+import type { PinOptions, Resolution } from '../world/address-space.ts';
 import type { IoctlCall } from '../world/kernel-file.ts';
 import type { Process } from '../world/process.ts';
 import { CHARGED_PAGES, CHARGES_CALLER, exceedsLimit } from './accounting.ts';
 import { type Found, readStruct } from './argument.ts';
 import type { IommuFile } from './files.ts';
 import { addMapping } from './mappings.ts';
+import { PINS_FOR_READING } from './pinning.ts';
 import { type Iommu, type Mapping, smallestPage } from './state.ts';
 import { UPDATES_VADDR } from './vaddr-update.ts';
 
@@ -48,6 +49,11 @@ const pagesOf = ({ asked, pageSize }: MapCall): number => Number(asked.size / Bi
 /** Whether the device may write what is mapped. */
 const writes = ({ asked: { flags } }: Pick<MapCall, 'asked'>): boolean => (flags & VFIO_DMA_MAP_FLAG_WRITE) !== 0;
 
+const pinOptions = (call: Pick<MapCall, 'asked' | 'law'>): PinOptions => {
+  const write = writes(call);
+  return { write, own: write || call.law.of(PINS_FOR_READING).rule() };
+};
+
 const situation = ({ vfio, iommu }: IommuFile, { caller, argument }: IoctlCall): MapCall => {
   const asked = readStruct(argument, vfioIommuType1DmaMap, 0, SIZE);
   let resolution: Resolution | undefined;
@@ -60,7 +66,7 @@ const situation = ({ vfio, iommu }: IommuFile, { caller, argument }: IoctlCall):
     pageSize: vfio.platform.pageSizeBytes,
     updates: (asked.flags & VFIO_DMA_MAP_FLAG_VADDR) !== 0,
     pinnable() {
-      resolution ??= caller.space.resolve(asked.vaddr, pagesOf(this), { write: writes(this) });
+      resolution ??= caller.space.resolve(asked.vaddr, pagesOf(this), pinOptions(this));
       return resolution;
     },
   };
@@ -70,9 +76,8 @@ const situation = ({ vfio, iommu }: IommuFile, { caller, argument }: IoctlCall):
 const makeMapping = (call: MapCall): void => {
   const { law, iommu } = call;
   const { iova, vaddr, size, flags } = call.asked;
-  const write = writes(call);
   const owner = law.of(CHARGES_CALLER).rule(call.caller);
-  const { runs } = owner.space.pin(vaddr, pagesOf(call), { write });
+  const { runs } = owner.space.pin(vaddr, pagesOf(call), pinOptions(call));
   const clause = law.of(CHARGED_PAGES);
   const charged = clause.rule(runs);
   owner.space.charge(charged, clause);
@@ -83,7 +88,7 @@ const makeMapping = (call: MapCall): void => {
     vaddr,
     vaddrValid: true,
     read,
-    write,
+    write: writes(call),
     runs,
     owner,
     charged,
@@ -229,7 +234,7 @@ const ROLLS_BACK = rule<(pinned: number) => number>({
 const rollBack = (call: MapCall): void => {
   const { law, caller, asked } = call;
   // Pages that the process had not touched yet were made to be pinned, and stay with it.
-  const { pages } = caller.space.pin(asked.vaddr, call.pinnable().pages, { write: writes(call) });
+  const { pages } = caller.space.pin(asked.vaddr, call.pinnable().pages, pinOptions(call));
   const clause = law.of(ROLLS_BACK);
   caller.space.charge(clause.rule(pages), clause);
 };
@@ -272,6 +277,7 @@ export const MAP_CLAUSES = [
   ENTRY_LIMIT,
   OUTSIDE_RANGES,
   ROLLS_BACK,
+  PINS_FOR_READING,
   UNREACHABLE_MEMORY,
   LOCKED_MEMORY,
 ];

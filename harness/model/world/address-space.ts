@@ -35,6 +35,8 @@ export interface Resolution {
 export interface PinOptions {
   /** Pin for writing (FOLL_WRITE): refused where the mapping cannot be written, and private pages become the process's own. */
   readonly write: boolean;
+  /** Private pages become the process's own when they are pinned for reading, too (FAULT_FLAG_UNSHARE). */
+  readonly own?: boolean;
 }
 
 /** What lies behind an address, as far as it is mapped in one way (one vm_area_struct). */

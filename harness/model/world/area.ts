@@ -146,7 +146,7 @@ export const visitRuns = (
   content: Content,
   from: number,
   to: number,
-  options: { readonly write: boolean; readonly zeros: PageStore; readonly registers: PageStore },
+  options: { readonly own: boolean; readonly zeros: PageStore; readonly registers: PageStore },
   see: (run: Run) => void,
 ): void => {
   if (content.kind === 'shared') {
@@ -157,13 +157,13 @@ export const visitRuns = (
   } else if (content.kind === 'private') {
     const { copies, file } = content;
     copies.visitStores(from, to, (store, low, high) => {
-      if (options.write) {
+      if (options.own) {
         see({ pages: store, first: low, count: high - low, kind: 'memory', object: copies, shared: false });
         return;
       }
       const run = (pages: PageStore, kind: Run['kind'], a: number, b: number): void =>
         see({ pages, first: a, count: b - a, kind, object: copies, shared: false });
-      // Linux 6.1 pins what is mapped for reading as it is: a file's own page, or the page of zeros. (Since 6.2 the process is given pages of its own.)
+      // What is not the process's own is pinned as it is: a file's page, or the page of zeros.
       store.visitPresence(low, high, (present, a, b) => {
         if (present) run(store, 'memory', a, b);
         else if (file === undefined) run(options.zeros, 'zero', a, b);

@@ -73,12 +73,12 @@ export class Mm implements AddressSpace {
     this.#lockedPages -= pages;
   }
 
-  resolve(vaddr: bigint, pages: number, { write }: PinOptions): Resolution {
+  resolve(vaddr: bigint, pages: number, { write, own = write }: PinOptions): Resolution {
     const runs: Run[] = [];
     const size = BigInt(pages) * BigInt(this.pageSize);
     const got = this.#visitParts(vaddr, size, write ? 'pin-write' : 'pin-read', (area, offset, length) => {
       const [from, to] = this.#pageRange(area, offset, length);
-      visitRuns(area.content, from, to, { write, zeros: this.#zeros, registers: this.#registers }, (run) =>
+      visitRuns(area.content, from, to, { own, zeros: this.#zeros, registers: this.#registers }, (run) =>
         append(runs, run),
       );
     });
@@ -87,9 +87,10 @@ export class Mm implements AddressSpace {
 
   pin(vaddr: bigint, pages: number, options: PinOptions): Resolution {
     const resolution = this.resolve(vaddr, pages, options);
-    if (options.write) {
+    const { write, own = write } = options;
+    if (own) {
       const size = BigInt(resolution.pages) * BigInt(this.pageSize);
-      this.#visitParts(vaddr, size, 'pin-write', (area, offset, length) => {
+      this.#visitParts(vaddr, size, write ? 'pin-write' : 'pin-read', (area, offset, length) => {
         const [from, to] = this.#pageRange(area, offset, length);
         visitWritable(area.content, from, to, () => undefined);
       });
