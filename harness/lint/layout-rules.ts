@@ -15,9 +15,12 @@ export const layoutFindings = (one: Resolved): readonly Finding[] => [
   ...alignedTail(one),
 ];
 
-/** `x86-64, x32` or `every architecture`. */
-const onText = (abis: readonly Abi[]): string =>
-  abis.length === ABIS.length ? 'every architecture' : abis.map(({ name }) => name).join(', ');
+/** `i386`, `every architecture`, `every architecture but i386`. */
+const onText = (abis: readonly Abi[]): string => {
+  const others = ABIS.filter((abi) => !abis.includes(abi)).map(({ name }) => name);
+  if (others.length >= abis.length) return abis.map(({ name }) => name).join(', ');
+  return others.length === 0 ? 'every architecture' : `every architecture but ${others.join(', ')}`;
+};
 
 /** Which architectures have which value, in the order of the architectures; those without one are left out. */
 const grouped = (valueOn: (abi: Abi) => number | undefined): ReadonlyMap<number, readonly Abi[]> => {

@@ -67,6 +67,8 @@ const passOver = (cursor: Cursor, start: number, refusal: Refusal, found: Gather
   const cutOff = skipStatement(cursor);
   const taken = cursor.since(start);
   if (!taken.some(({ changed }) => changed)) return;
+  // A typedef matters where a struct uses it; what is said then is that its type is not known.
+  if (taken[0]?.text === 'typedef' && !taken.some(({ text }) => text === '{')) return;
   const text = isHunk && cutOff ? `${refusal.message}: the patch shows a part of it; ${ADVICE}` : refusal.message;
   // One line is enough for all fields of a struct.
   if (isHunk && found.unread.some((one) => one.text.startsWith(CUT_OFF)) && text.startsWith(CUT_OFF)) return;

@@ -12,6 +12,10 @@ const IDLE = new Set(['const', 'volatile', '__user', '__restrict', '__extension_
 const BASIC = new Set(['unsigned', 'signed', 'char', 'short', 'int', 'long', 'float', 'double', '_Bool']);
 const FLEXIBLE_MACRO = /^(?:__)?DECLARE_FLEX_ARRAY$/;
 
+const BIT_FIELDS = 'compilers choose where the bits of bit-fields lie';
+
+const lineOf = (token: Token | undefined): number => token?.line ?? 0;
+
 /** What a record is read into: those within it too, and the directives between its fields. */
 export interface RecordSink {
   record(record: RecordDeclaration): void;
@@ -133,15 +137,16 @@ export const readDeclarator = (cursor: Cursor, type: TypeName, given: Attributes
   }
   const leading = readAttributes(cursor);
   const at = cursor.peek();
-  if (cursor.is('(')) throw cursor.refusal('a pointer to a function, or another declaration in brackets,');
-  if (cursor.is(':')) throw cursor.refusal('a bit-field, whose place each compiler chooses,');
+  if (cursor.is('('))
+    throw new Refusal(lineOf(at), 'a pointer to a function, or another declaration in brackets, is not read');
+  if (cursor.is(':')) throw new Refusal(lineOf(at), `a bit-field: ${BIT_FIELDS}`);
   const anonymous = type.kind === 'record' && !pointer && cursor.is(';');
   const name = anonymous ? undefined : cursor.word('the name of a field').text;
   const dimensions: Expression[] = [];
   while (cursor.is('[')) dimensions.push(cursor.bracketed());
-  if (cursor.is(':')) throw cursor.refusal(`the bit-field ${name}, whose place each compiler chooses,`);
+  if (cursor.is(':')) throw new Refusal(lineOf(at), `the bit-field ${name}: ${BIT_FIELDS}`);
   const attributes = merged(given, merged(leading, readAttributes(cursor)));
-  return { line: at?.line ?? 0, ...(name === undefined ? {} : { name }), type, pointer, dimensions, ...attributes };
+  return { line: lineOf(at), ...(name === undefined ? {} : { name }), type, pointer, dimensions, ...attributes };
 };
 
 /** `__DECLARE_FLEX_ARRAY(TYPE, NAME);` */
@@ -178,7 +183,7 @@ export const readAttributes = (cursor: Cursor): Attributes => {
         else if (name === 'aligned' && cursor.is('(')) aligned.push(cursor.bracketed());
         else if (name === 'deprecated' || name === 'unused' || name === 'may_alias') {
           if (cursor.is('(')) cursor.skipBracketed();
-        } else throw cursor.refusal(`the attribute ${name} is not known`);
+        } else throw new Refusal(lineOf(cursor.last), `the attribute ${name} is not known`);
         cursor.accept(',');
       }
       cursor.expect(')');

@@ -115,7 +115,7 @@ export const createResolver = ({ declarations, lookup, elsewhere }: Names) => {
     const value = evaluate(tokens, lookup);
     if (value !== undefined && value >= 0n && value <= most) return Number(value);
     const text = tokens.map((one) => one.text).join(' ');
-    throw new Refusal(line, `${what} "${text.slice(0, 60)}" is not known, or out of bounds`);
+    throw new Refusal(line, `${what} ${JSON.stringify(text.slice(0, 60))} is not known, or out of bounds`);
   };
 
   const alignment = ({ aligned }: Attributes, line: number): number | undefined => {

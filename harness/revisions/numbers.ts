@@ -1,17 +1,11 @@
 import type { TakenNumber } from '../spec/revision.ts';
 
 /** `VFIO_BASE`: what VFIO's requests count from. */
-const BASE = 100;
+export const BASE = 100;
 
-const numbers = (space: TakenNumber['space'], from: number, all: Readonly<Record<string, number>>) =>
+/** Numbers of one space, counted from one of them: `BASE` for requests of VFIO, 0 for ids. */
+export const numbers = (space: TakenNumber['space'], from: number, all: Readonly<Record<string, number>>) =>
   Object.entries(all).map(([name, number]): TakenNumber => ({ space, name, number: from + number }));
-
-/** A request of a series, at `VFIO_BASE + number`. */
-export const request = (space: TakenNumber['space'], name: string, number: number): TakenNumber => ({
-  space,
-  name,
-  number: BASE + number,
-});
 
 /** What include/uapi/linux/vfio.h of Linux 6.1 has given out. */
 export const NUMBERS_OF_6_1: readonly TakenNumber[] = [

@@ -1,5 +1,6 @@
 import { seriesNames } from '../../kernels/choice.ts';
 import { kernelNames, readManifest } from '../../kernels/manifest.ts';
+import { LINT_CLAUSES } from '../../lint/clauses.ts';
 import { WORLD_CLAUSES } from '../../model/world/clauses.ts';
 import { WITHIN_ARGUMENT } from '../../oracle/judge.ts';
 import { REVISIONS, revisionNamed } from '../../revisions/index.ts';
@@ -44,7 +45,7 @@ const matches = (given: Given, id: string): boolean => {
 const SUBJECTS: Readonly<Record<string, (given: Given) => Promise<readonly string[]>>> = {
   clauses: async (given) => {
     const revision = revisionNamed(given.text('revision') ?? 'linux-6.1');
-    const clauses = [...inForce(revision).values(), ...WORLD_CLAUSES, WITHIN_ARGUMENT];
+    const clauses = [...inForce(revision).values(), ...WORLD_CLAUSES, WITHIN_ARGUMENT, ...LINT_CLAUSES];
     const covered = given.on('uncovered') ? await coveredClauses() : new Set<string>();
     return clauses
       .filter((clause) => !covered.has(clause.id) && matches(given, clause.id))
@@ -72,10 +73,11 @@ const SUBJECTS: Readonly<Record<string, (given: Given) => Promise<readonly strin
   ],
 };
 
-/** Clauses of the world are everybody's ground: every program exercises them, so no case is named by one. */
+/** Clauses of the world are everybody's ground: every program exercises them, so no case is named by one; those of lint speak of headers. */
 const coveredClauses = async (): Promise<ReadonlySet<string>> => {
   const cases = await collectCases({ areas: [], texts: [] });
-  return new Set([...cases.map((one) => one.clause), ...WORLD_CLAUSES.map((one) => one.id), WITHIN_ARGUMENT.id]);
+  const others = [...WORLD_CLAUSES, WITHIN_ARGUMENT, ...LINT_CLAUSES];
+  return new Set([...cases.map((one) => one.clause), ...others.map((one) => one.id)]);
 };
 
 const longText = ({ id, level, says, source }: Clause): readonly string[] => [

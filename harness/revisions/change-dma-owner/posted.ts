@@ -7,7 +7,7 @@ import { UPDATES_VADDR } from '../../model/type1/vaddr-update.ts';
 import { byId, type Revision } from '../../spec/revision.ts';
 import { VFIO_CHANGE_DMA_OWNER } from '../../uapi/change-dma-owner.ts';
 import { LINUX_6_1 } from '../linux-6.1.ts';
-import { CALL, type ChangeCall, clausesOf, POSTED, SISTARE, STAGES, takeOver } from './shared.ts';
+import { CALL, type ChangeCall, clausesOf, NUMBERS, POSTED, SISTARE, STAGES, takeOver } from './shared.ts';
 
 /** The vaddr that a mapping has after the next change; none was staged for one that is not here. */
 const staged = new WeakMap<Mapping, bigint>();
@@ -101,4 +101,5 @@ export const CHANGE_DMA_OWNER_POSTED: Revision = {
     'vaddr/not-invalidated': null,
     ...byId(...clausesOf(CHANGES, keepStaged), STAYS_STAGED, PARTLY_STAGED, STAGES_VADDR, UPDATES, LIMIT_OF_UPDATE),
   },
+  numbers: NUMBERS,
 };

@@ -8,7 +8,7 @@ import { byId, type Revision } from '../../spec/revision.ts';
 import { VFIO_CHANGE_DMA_OWNER, vfioChangeDmaOwner, vfioNewVaddr } from '../../uapi/change-dma-owner.ts';
 import { sizeOf } from '../../uapi/struct.ts';
 import { LINUX_6_1 } from '../linux-6.1.ts';
-import { CALL, type ChangeCall, clausesOf, POSTED, SISTARE, STAGES, takeOver } from './shared.ts';
+import { CALL, type ChangeCall, clausesOf, NUMBERS, POSTED, SISTARE, STAGES, takeOver } from './shared.ts';
 
 const SIZE = sizeOf(vfioChangeDmaOwner);
 const PAIR = sizeOf(vfioNewVaddr);
@@ -148,4 +148,5 @@ export const CHANGE_DMA_OWNER_REVIEWED: Revision = {
     ...byId(...clausesOf(CHANGES), TAKES_PAIRS, ...ARGUMENT, NOTHING_STAGED),
   },
   structs: [vfioNewVaddr, vfioChangeDmaOwner],
+  numbers: NUMBERS,
 };

@@ -4,6 +4,7 @@ import { CHARGES_CALLER, exceedsLimit } from '../../model/type1/accounting.ts';
 import type { IommuFile } from '../../model/type1/files.ts';
 import type { Iommu, Mapping } from '../../model/type1/state.ts';
 import type { Process } from '../../model/world/process.ts';
+import { BASE, numbers } from '../numbers.ts';
 import { compareMemory, type Mismatch } from './memory.ts';
 
 /* What both forms of the series state: VFIO_CHANGE_DMA_OWNER, posted on 6 December 2022. */
@@ -11,6 +12,9 @@ import { compareMemory, type Mismatch } from './memory.ts';
 export const POSTED = 'Steve Sistare, [PATCH V1 7/8] vfio: change dma owner, 6 December 2022';
 const GUNTHORPE = 'Jason Gunthorpe, re [PATCH V1 7/8], 7 December 2022';
 export const SISTARE = 'Steve Sistare, re [PATCH V1 7/8], in answer to Jason Gunthorpe of 7 December 2022';
+
+/** The number that both forms take. */
+export const NUMBERS = numbers('container', BASE, { VFIO_CHANGE_DMA_OWNER: 22 });
 
 /** What a mapping is to become: where its memory is in the caller. */
 interface Change {

@@ -3,6 +3,7 @@ import { byId, type Revision } from '../../spec/revision.ts';
 import { capNestingPosted, iommuNestingInfo } from '../../uapi/nesting-cap.ts';
 import { encode, offsetOf } from '../../uapi/struct.ts';
 import { LINUX_6_1 } from '../linux-6.1.ts';
+import { numbers } from '../numbers.ts';
 import { describesNesting, nestingInfo, ONE_GROUP, outlivesHardware, POSTED } from './shared.ts';
 
 /** The number that it takes is that of the DMA available capability. */
@@ -31,4 +32,5 @@ export const NESTING_CAP_POSTED: Revision = {
     ...byId(...ONE_GROUP, POSTED_CAPABILITY),
   },
   structs: [iommuNestingInfo, capNestingPosted],
+  numbers: numbers('type1-info capability', 0, { VFIO_IOMMU_TYPE1_INFO_CAP_NESTING: ID }),
 };

@@ -5,6 +5,7 @@ import { byId, type Revision } from '../../spec/revision.ts';
 import { capNestingReviewed, iommuNestingInfo } from '../../uapi/nesting-cap.ts';
 import { encode } from '../../uapi/struct.ts';
 import { LINUX_6_1 } from '../linux-6.1.ts';
+import { numbers } from '../numbers.ts';
 import { POSTED_CAPABILITY } from './posted.ts';
 import { describesNesting, nestingInfo, ONE_GROUP, outlivesHardware, REVIEWED } from './shared.ts';
 
@@ -110,4 +111,5 @@ export const NESTING_CAP_REVIEWED: Revision = {
     ...byId(...ONE_GROUP, GET_INFO, OWN_ID, INFO_ALIGNED, NOTHING_STALE, PACKS_THE_STRUCT, CAPABILITY),
   },
   structs: [iommuNestingInfo, capNestingReviewed],
+  numbers: numbers('type1-info capability', 0, { VFIO_IOMMU_TYPE1_INFO_CAP_NESTING: OWN_ID.rule() }),
 };
