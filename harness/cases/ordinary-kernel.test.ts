@@ -8,6 +8,7 @@ import { createMachine } from '../model/machine.ts';
 import { judge } from '../oracle/judge.ts';
 import type { Program } from '../program/step.ts';
 import { parseProgram, printProgram } from '../program/text.ts';
+import { skipBecause } from '../testing.ts';
 import { HostTrouble } from '../trouble.ts';
 
 const CACHE = fileURLToPath(new URL('../../.cache', import.meta.url));
@@ -66,10 +67,8 @@ describe('the model of an ordinary kernel', () => {
   before(async function () {
     const helper = await buildHelper(CACHE).catch((cause: unknown) => {
       if (!(cause instanceof HostTrouble)) throw cause;
-      console.log(`      skipped: ${cause.message}`);
-      return undefined;
+      return skipBecause(this, cause.message);
     });
-    if (helper === undefined) this.skip();
     host = await openLocalHost({ helper, devices: [] });
   });
   after(() => host?.close());

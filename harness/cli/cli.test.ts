@@ -9,6 +9,7 @@ import { cacheFolder } from '../kernels/cache.ts';
 import { fetchKernel } from '../kernels/fetch.ts';
 import { readManifest } from '../kernels/manifest.ts';
 import { RunRecord } from '../report/record.ts';
+import { skipBecause } from '../testing.ts';
 import { EXIT } from '../trouble.ts';
 
 const BIN = fileURLToPath(new URL('bin.mjs', import.meta.url));
@@ -113,7 +114,9 @@ describe('cli', () => {
 
   for (const kernel of ['6.12', '7.2']) {
     it(`finds that Linux ${kernel} conforms but for its known differences, all of which show`, async function () {
-      await fetchKernel(await readManifest(kernel), { cache: cacheFolder() }).catch(() => this.skip());
+      await fetchKernel(await readManifest(kernel), { cache: cacheFolder() }).catch((cause: unknown) =>
+        skipBecause(this, cause instanceof Error ? cause.message : String(cause)),
+      );
       const report = join(folder, `vm-${kernel}`);
       const { exitCode, stdout } = await cli('run', '--kernel', kernel, '--report', report);
       expect(exitCode, stdout).to.equal(EXIT.conforms);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { execa } from 'execa';
-import { findProgram } from '../kernels/requirements.ts';
+import { KERNEL_SOURCES, skipWithout } from '../kernels/testing.ts';
 import { RunRecord } from '../report/record.ts';
 import { EXIT } from '../trouble.ts';
 
@@ -61,9 +61,7 @@ const DEFECTS: Readonly<
 describe('a run with patches', () => {
   let folder: string;
   before(async function () {
-    for (const path of ['/usr/src/linux-source-6.1.tar.xz', '/usr/src/linux-headers-6.1.0-56-amd64/Makefile']) {
-      if ((await findProgram(path)) === undefined) this.skip();
-    }
+    await skipWithout(this, ...KERNEL_SOURCES);
   });
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'vfio-conform-defects-'));

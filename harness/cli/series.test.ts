@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { execa } from 'execa';
-import { findProgram } from '../kernels/requirements.ts';
+import { KERNEL_SOURCES, skipWithout } from '../kernels/testing.ts';
 import { RunRecord } from '../report/record.ts';
 import { EXIT } from '../trouble.ts';
 
@@ -35,13 +35,7 @@ const OBJECTIONS: Readonly<Record<string, readonly string[]>> = {
 describe('a series', () => {
   let folder: string;
   before(async function () {
-    for (const needed of [
-      '/usr/src/linux-source-6.1.tar.xz',
-      '/usr/src/linux-headers-6.1.0-56-amd64/Makefile',
-      'gdb',
-    ]) {
-      if ((await findProgram(needed)) === undefined) this.skip();
-    }
+    await skipWithout(this, ...KERNEL_SOURCES, 'gdb');
   });
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'vfio-conform-series-'));

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { skipBecause } from '../testing.ts';
 import { helperOrSkip, IS_ROOT, itObserves, observe, type Row } from './testing.ts';
 
 const FILES: readonly Row[] = [
@@ -255,7 +256,7 @@ describe('helper: descriptors', () => {
   });
 
   it('lets a call that reads far behind its argument find no page there', async function () {
-    if (!IS_ROOT) this.skip();
+    if (!IS_ROOT) skipBecause(this, 'only root may do this');
     // RNDADDENTROPY: no bits of entropy, and a number of bytes that follow.
     const observed = await observe(
       path,

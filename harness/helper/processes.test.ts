@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { skipBecause } from '../testing.ts';
 import { helperOrSkip, IS_ROOT, itObserves, observe, type Row } from './testing.ts';
 
 const LIVES: readonly Row[] = [
@@ -283,7 +284,7 @@ describe('helper: processes', () => {
 
   describe('credentials', () => {
     before(function () {
-      if (!IS_ROOT) this.skip();
+      if (!IS_ROOT) skipBecause(this, 'only root may do this');
     });
     const capabilities = (line: string | undefined): bigint => BigInt(line?.split(' ')[1] ?? -1);
 

@@ -7,6 +7,7 @@ import { printObservation, printObservations } from '../program/observation-text
 import { BOUNDS, OPS } from '../program/ops.ts';
 import type { Program, Run, Step } from '../program/step.ts';
 import { parseProgram, printProgram } from '../program/text.ts';
+import { skipBecause } from '../testing.ts';
 import { HostTrouble, UsageTrouble } from '../trouble.ts';
 import type { Host } from './host.ts';
 import { openLocalHost } from './local.ts';
@@ -21,10 +22,8 @@ describe('hosts/local with the real helper', () => {
   before(async function () {
     const helper = await buildHelper(CACHE).catch((cause: unknown) => {
       if (!(cause instanceof HostTrouble)) throw cause;
-      console.log(`      skipped: ${cause.message}`);
-      return undefined;
+      return skipBecause(this, cause.message);
     });
-    if (helper === undefined) this.skip();
     host = await openLocalHost({ helper, devices: [] });
   });
   after(() => host?.close());

@@ -8,7 +8,7 @@ import { type BuildOptions, buildModules, buildTestModule } from './build.ts';
 import { seriesNames } from './choice.ts';
 import { findComplaint } from './kbuild.ts';
 import { readPatches } from './patches.ts';
-import { findProgram } from './requirements.ts';
+import { KERNEL_SOURCES, skipWithout } from './testing.ts';
 
 const FIXTURES = fileURLToPath(new URL('../../fixtures', import.meta.url));
 const TYPE1 = 'drivers/vfio/vfio_iommu_type1.c';
@@ -20,9 +20,7 @@ const adding = (line: string, file = TYPE1): string =>
 describe('kernels/build', () => {
   let cacheDir = '';
   before(async function () {
-    for (const path of ['/usr/src/linux-source-6.1.tar.xz', '/usr/src/linux-headers-6.1.0-56-amd64/Makefile']) {
-      if ((await findProgram(path)) === undefined) this.skip();
-    }
+    await skipWithout(this, ...KERNEL_SOURCES);
     cacheDir = await mkdtemp(join(tmpdir(), 'vfio-conform-test-'));
   });
   after(() => (cacheDir === '' ? undefined : rm(cacheDir, { recursive: true })));

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { execa } from 'execa';
 import { UsageTrouble } from '../trouble.ts';
-import { findProgram } from './requirements.ts';
 import { readStructLayout } from './struct-layout.ts';
+import { skipWithout } from './testing.ts';
 
 const SOURCE = `
 struct packed { long a; char b, c; };
@@ -18,7 +18,7 @@ describe('kernels/struct-layout', () => {
   let folder = '';
   let object = '';
   before(async function () {
-    if ((await findProgram('gdb')) === undefined) this.skip();
+    await skipWithout(this, 'gdb');
     folder = await mkdtemp(join(tmpdir(), 'struct-layout-'));
     object = join(folder, 'object.o');
     await writeFile(join(folder, 'source.c'), SOURCE);
