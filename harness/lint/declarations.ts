@@ -57,6 +57,8 @@ export interface RequestDeclaration extends Place {
 export interface ConstantDeclaration extends Place {
   readonly name: string;
   readonly changed: boolean;
+  /** Whether it stands within the body of a struct. */
+  readonly amongFields: boolean;
   readonly value: Expression;
   /** Of an enumerator without a value of its own: the one before it, if it is known. */
   readonly after?: { readonly name?: string };

@@ -116,6 +116,8 @@ describe('lint: what it finds in a header', () => {
     ],
     ['a capability id that is taken', '#define VFIO_REGION_INFO_CAP_NEW 3', ['id-free']],
     ['a feature that is taken', '#define VFIO_DEVICE_FEATURE_NEW (0x8)', ['id-free']],
+    ['nothing in values among fields', 'struct s {\n __u32 a;\n#define VFIO_DEVICE_FEATURE_NEW 1\n};', []],
+    ["nothing in a number of the migration file's own", '#define VFIO_MIG_NEW _IO(VFIO_TYPE, VFIO_BASE + 12)', []],
     ['an extension that is taken', '#define VFIO_NEW_IOMMU 10', ['id-free']],
     [
       'nothing in flags and masks',

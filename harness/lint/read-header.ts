@@ -21,8 +21,8 @@ export const readHeader = (tokens: readonly Token[], isHunk: boolean): Declarati
       found.records.push(record);
       behind = record.tag;
     },
-    directive: (token) => {
-      readDefine(token, found, behind);
+    directive: (token, amongFields) => {
+      readDefine(token, amongFields, found, behind);
       behind = undefined;
     },
   };
@@ -44,7 +44,7 @@ const readOne = (cursor: Cursor, sink: RecordSink, found: Gathered, isHunk: bool
   const token = cursor.peek();
   if (token?.kind === 'directive') {
     cursor.next();
-    sink.directive(token);
+    sink.directive(token, false);
   } else if (cursor.is('typedef')) readTypedef(cursor, sink, found);
   else if (cursor.is('enum')) readEnum(cursor, found);
   else if (beginsRecord(cursor)) {
@@ -142,7 +142,14 @@ const readEnum = (cursor: Cursor, found: Gathered): void => {
     const { line, changed } = name;
     const value = body.accept('=') ? upToComma(body) : [];
     const after = before === undefined ? {} : { name: before };
-    found.constants.push({ name: name.text, line, changed, value, ...(value.length === 0 ? { after } : {}) });
+    found.constants.push({
+      name: name.text,
+      line,
+      changed,
+      amongFields: false,
+      value,
+      ...(value.length === 0 ? { after } : {}),
+    });
     before = name.text;
   }
   skipStatement(cursor);
@@ -158,12 +165,12 @@ const upToComma = (cursor: Cursor): Expression => {
 };
 
 /** `#define NAME _IO(...)` is a request, `#define NAME EXPRESSION` a constant; macros with arguments are passed over. */
-const readDefine = (directive: Token, found: Gathered, behind: string | undefined): void => {
+const readDefine = (directive: Token, amongFields: boolean, found: Gathered, behind: string | undefined): void => {
   const [name, macro, ...rest] = directive.body;
   if (directive.text !== 'define' || name?.kind !== 'word' || macro === undefined) return;
   const { line, changed } = directive;
   if (!REQUEST.test(macro.text)) {
-    found.constants.push({ name: name.text, line, changed, value: directive.body.slice(1) });
+    found.constants.push({ name: name.text, line, changed, amongFields, value: directive.body.slice(1) });
     return;
   }
   const cursor = new Cursor(rest);

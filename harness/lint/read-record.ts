@@ -19,7 +19,7 @@ const lineOf = (token: Token | undefined): number => token?.line ?? 0;
 /** What a record is read into: those within it too, and the directives between its fields. */
 export interface RecordSink {
   record(record: RecordDeclaration): void;
-  directive(token: Token): void;
+  directive(token: Token, amongFields: boolean): void;
 }
 
 /**
@@ -80,7 +80,7 @@ const readDirective = (cursor: Cursor, sink: RecordSink): void => {
   if (/^(?:if|ifdef|ifndef|elif|else|endif|include)$/.test(token.text)) {
     throw new Refusal(token.line, `#${token.text} among its fields: the layout depends on it`);
   }
-  sink.directive(token);
+  sink.directive(token, true);
 };
 
 /** One declaration, which may declare several fields: `__u32 a, b[2];`. */

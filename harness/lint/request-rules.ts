@@ -15,6 +15,8 @@ const IOMMUFD_BASE = 0x80n;
 const FILES: readonly (readonly [prefix: RegExp, space: TakenNumber['space']])[] = [
   [/^VFIO_GROUP_/, 'group'],
   [/^VFIO_DEVICE_/, 'device'],
+  // On the file that a device's migration data goes through.
+  [/^VFIO_MIG_/, 'migration'],
   [/^VFIO_(?:IOMMU_SPAPR|EEH)_/, 'spapr'],
   [/^VFIO_IOMMU_/, 'type1'],
   [/^VFIO_/, 'container'],
@@ -159,14 +161,14 @@ export const idFindings = (facts: RequestFacts): readonly Finding[] => {
     });
 };
 
-/** Only plain numbers are ids: `(1 << 3)` is a flag. */
+/** Only plain numbers are ids: `(1 << 3)` is a flag; and what is defined among the fields of a struct is a value of one. */
 const idOf = (
   facts: RequestFacts,
   constant: ConstantDeclaration,
 ): readonly { constant: ConstantDeclaration; id: Numbered }[] => {
   const space = NO_ID.test(constant.name) ? undefined : IDS.find(([name]) => name.test(constant.name))?.[1];
   const plain = constant.value.filter(({ text }) => text !== '(' && text !== ')');
-  if (space === undefined || plain.length !== 1 || plain[0]?.kind !== 'number') return [];
+  if (constant.amongFields || space === undefined || plain.length !== 1 || plain[0]?.kind !== 'number') return [];
   const number = facts.lookup(constant.name);
   return number === undefined ? [] : [{ constant, id: { name: constant.name, space, number: Number(number) } }];
 };

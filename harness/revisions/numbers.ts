@@ -95,6 +95,7 @@ export const NUMBERS_OF_6_12: readonly TakenNumber[] = [
     VFIO_DEVICE_ATTACH_IOMMUFD_PT: 19,
     VFIO_DEVICE_DETACH_IOMMUFD_PT: 20,
   }),
+  ...numbers('migration', BASE, { VFIO_MIG_GET_PRECOPY_INFO: 21 }),
   ...numbers('device-info capability', 0, { VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP: 5 }),
   ...numbers('device feature', 0, { VFIO_DEVICE_FEATURE_MIG_DATA_SIZE: 9, VFIO_DEVICE_FEATURE_BUS_MASTER: 10 }),
   ...numbers('iommufd', 0x80, {

@@ -30,6 +30,7 @@ type NumberSpace =
   | 'spapr'
   | 'group'
   | 'device'
+  | 'migration'
   | 'iommufd'
   | 'extension'
   | 'type1-info capability'
