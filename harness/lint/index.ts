@@ -8,7 +8,7 @@ import { layoutFindings } from './layout-rules.ts';
 import { type Comment, type Line, lex } from './lexer.ts';
 import { type Part, partsOf } from './patch.ts';
 import { readHeader } from './read-header.ts';
-import { idFindings, type RequestFacts, requestFindings } from './request-rules.ts';
+import { idFindings, type RequestFacts, requestFindings, unnumbered } from './request-rules.ts';
 import { createResolver, type Resolved } from './resolve.ts';
 import { saidIn } from './said.ts';
 
@@ -68,7 +68,7 @@ export const lint = (text: string, name: string, revision: Revision): LintResult
   const findings = [...changed.flatMap(layoutFindings), ...requestFindings(facts), ...idFindings(facts)];
   return {
     findings: findings.sort((a, b) => a.line - b.line),
-    unread: [...declarations.unread, ...refused].sort((a, b) => a.line - b.line),
+    unread: [...declarations.unread, ...refused, ...unnumbered(facts)].sort((a, b) => a.line - b.line),
     judged: { structs: changed.length, requests: requests.filter((one) => one.changed).length },
   };
 };

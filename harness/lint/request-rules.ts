@@ -2,7 +2,7 @@
 import type { TakenNumber } from '../spec/revision.ts';
 import type { CType } from '../uapi/layout.ts';
 import { ARGSZ_FLAGS, ID_FREE, NUMBER_FREE, ROOM_TO_GROW, SAME_MACRO } from './clauses.ts';
-import type { ConstantDeclaration, RequestDeclaration } from './declarations.ts';
+import type { ConstantDeclaration, RequestDeclaration, Unread } from './declarations.ts';
 import type { Lookup } from './evaluate.ts';
 import type { Finding } from './finding.ts';
 import type { Said } from './said.ts';
@@ -78,6 +78,16 @@ const numberOf = (facts: RequestFacts, request: RequestDeclaration): Numbered | 
     return undefined;
   return { name: request.name, space, number: Number(number) };
 };
+
+/**
+ * New requests whose number cannot be told, so that nobody knows whether it is free. IOMMUFD's are enumerators, of which a
+ * patch shows the last ones only, and no two are the same.
+ */
+export const unnumbered = (facts: RequestFacts): readonly Unread[] =>
+  facts.requests
+    .filter(({ name, changed, type }) => changed && /^VFIO_/.test(name) && facts.evaluate(type) === OUR_TYPE)
+    .filter((request) => facts.evaluate(request.number) === undefined)
+    .map(({ name, line }) => ({ line, text: `${name}: its number is not known` }));
 
 const meets = (one: Numbered, other: Numbered): boolean =>
   one.name !== other.name && one.number === other.number && (MEETS[one.space] ?? [one.space]).includes(other.space);
