@@ -44,7 +44,7 @@ export const REQUIREMENTS: readonly Requirement[] = [
   series('gdb', 'gdb', 'reads how a built module lays out its structures'),
   series('/usr/src/linux-source-6.1.tar.xz', 'linux-source-6.1', 'patches are applied to it'),
   test('xmllint', 'libxml2-utils', 'checks JUnit files against their schema'),
-  test('clang', 'clang', 'builds the fuzz targets of the helper'),
+  test('clang', 'clang', 'builds the fuzz targets of the helper; lays structs out for other architectures'),
   test(
     '/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a',
     'libclang-rt-14-dev',
