@@ -12,12 +12,21 @@ import type { IoctlCall } from './world/kernel-file.ts';
 export const answerRequest = <F, S>(provision: Provision<F, S>, file: F, call: IoctlCall): Answer => {
   const { request, objections } = provision;
   const situation = request.situation(file, call);
+  return answerInStages(objections, situation, () => successes(provision, situation));
+};
+
+/** The same for something that is no ioctl: what it allows when no objection surely holds is told by `succeed`. */
+export const answerInStages = <S>(
+  stages: readonly (readonly Objection<S>[])[],
+  situation: S,
+  succeed: () => readonly [Outcome, ...Outcome[]],
+): Answer => {
   const refusals = new Refusals();
-  for (const stage of objections) {
+  for (const stage of stages) {
     for (const one of stage) refusals.weigh(one, situation);
     if (refusals.certain) return refusals.answer();
   }
-  const [done, ...others] = successes(provision, situation);
+  const [done, ...others] = succeed();
   return { allowed: [done, ...others, ...refusals.outcomes] };
 };
 

@@ -9,6 +9,7 @@ import { MEDIATORS } from './mediate-ops/clauses.ts';
 import { mediatorFiles } from './mediate-ops/control-file.ts';
 import { newMediators } from './mediate-ops/state.ts';
 import { translate } from './type1/device-access.ts';
+import { newEmulated } from './type1/emulated-state.ts';
 import { vfioFiles } from './type1/files-by-path.ts';
 import type { Group, Vfio } from './type1/state.ts';
 import { createEdu, DEFAULT_DMA_MASK, type EduDevice } from './world/edu.ts';
@@ -59,6 +60,7 @@ const newGroup = (law: Law, platform: Platform, described: Platform['groups'][nu
     platform: described,
     devices: described.devices.map((device) => ({
       platform: device,
+      emulated: device.kind === 'emulated' ? newEmulated(platform.pageSizeBytes) : undefined,
       edu: newEdu(device, platform, (iova, access) => translate(law, platform, group, iova, access)),
       opened: 0,
       mediated: undefined,

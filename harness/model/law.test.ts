@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { LINUX_6_1 } from '../revisions/linux-6.1.ts';
 import type { Clause, ClauseId } from '../spec/clause.ts';
 import { byId, inForce, type Revision } from '../spec/revision.ts';
+import { EMULATED_PIN, EMULATED_UNPIN, EMULATED_WRITE } from '../uapi/emulated-test.ts';
 import { encode } from '../uapi/struct.ts';
 import * as uapi from '../uapi/vfio.ts';
 import { objection, request } from './clauses.ts';
@@ -143,10 +144,41 @@ const tour = (revision: Revision, cited: (clause: Clause) => void): void => {
   bed.take({ op: 'pwrite', fd: 'limit', offset: 0n, data: Buffer.from('7\n') });
   for (const actor of ['child', 'main']) bed.take({ op: 'shut' }, actor);
 
+  tourWithoutIommu(revision);
+
   const bare = testbed({ revision });
   bare.openContainer();
   bare.setIommu(77n);
   bare.ioctl('container', uapi.VFIO_CHECK_EXTENSION, number(77));
+};
+
+/** The same where a device has no IOMMU behind it. */
+const tourWithoutIommu = (revision: Revision): void => {
+  const bed = testbed({ revision });
+  bed.openContainer();
+  bed.openGroup('group', '/dev/vfio/4');
+  bed.setContainer();
+  bed.setIommu();
+  bed.take({ op: 'mem', name: 'ram', size: 64n * PAGE });
+  bed.map({ iova: 0n, size: 4n * PAGE });
+  bed.openDevice('emulated', 'vfio-emulated.0');
+  bed.take({ op: 'limit', resource: 'memlock', soft: 1n << 40n });
+  bed.take({ op: 'drop', capability: 'ipc_lock' });
+  bed.map({ iova: 4n * PAGE, size: 4n * PAGE, vaddr: { memory: 'ram', offset: 8n * PAGE } });
+  bed.dirty(1);
+  bed.take({ op: 'mem', name: 'bits', size: PAGE });
+  bed.tell(EMULATED_PIN, 4n * PAGE, 2, 3);
+  bed.tell(EMULATED_PIN, 6n * PAGE, 8, 3);
+  bed.tell(EMULATED_WRITE, 0n, 8);
+  bed.getDirty({ iova: 0n, size: 8n * PAGE, bitmap: { data: { memory: 'bits' }, size: 8n } });
+  bed.getDirty({ iova: 0n, size: 8n * PAGE, bitmap: { data: 0n, size: 8n } });
+  bed.take({ op: 'unmap', name: 'ram', offset: PAGE, size: PAGE });
+  bed.tell(EMULATED_WRITE, PAGE - 4n, 8);
+  bed.unmap({ iova: 0n, size: 4n * PAGE });
+  bed.openGroup('hardware');
+  bed.setContainer('hardware');
+  bed.unsetContainer('hardware');
+  bed.tell(EMULATED_UNPIN, 4n * PAGE, 2);
 };
 
 describe('law', () => {

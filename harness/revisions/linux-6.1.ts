@@ -7,14 +7,20 @@ import { DEVICE_ACCESS_CLAUSES } from '../model/type1/device-access.ts';
 import { DEVICE_FILE_CLAUSES } from '../model/type1/device-file.ts';
 import { DEVICE_OPENING_CLAUSES } from '../model/type1/device-open.ts';
 import { DIRTY_CLAUSES } from '../model/type1/dirty.ts';
+import { DMA_RW_CLAUSES } from '../model/type1/dma-rw.ts';
+import { EMULATED_DEVICE_CLAUSES } from '../model/type1/emulated-device.ts';
 import { GET_BITMAP_CLAUSES } from '../model/type1/get-bitmap.ts';
 import { GROUP_CLAUSES } from '../model/type1/group.ts';
 import { GROUP_CONTAINER_CLAUSES } from '../model/type1/group-container.ts';
+import { HARDWARE_GROUP_CLAUSES } from '../model/type1/hardware-groups.ts';
+import { HARDWARE_OBJECTIONS } from '../model/type1/hardware-objections.ts';
 import { INFO_CLAUSES } from '../model/type1/info.ts';
 import { IOVA_CLAUSES } from '../model/type1/iova-ranges.ts';
 import { LIMIT_CLAUSES } from '../model/type1/limits.ts';
 import { MAP_CLAUSES } from '../model/type1/map.ts';
 import { MEMBERSHIP_CLAUSES } from '../model/type1/membership.ts';
+import { PIN_CLAUSES } from '../model/type1/pin.ts';
+import { PIN_DIRTY_CLAUSES } from '../model/type1/pin-dirty.ts';
 import { REGION_INFO_CLAUSES } from '../model/type1/region-info.ts';
 import { UNMAP_CLAUSES } from '../model/type1/unmap.ts';
 import { UNMAP_BITMAP_CLAUSES } from '../model/type1/unmap-bitmap.ts';
@@ -48,6 +54,12 @@ export const LINUX_6_1: Revision = {
     ...REGION_INFO_CLAUSES,
     ...DEVICE_FILE_CLAUSES,
     ...DEVICE_ACCESS_CLAUSES,
+    ...HARDWARE_GROUP_CLAUSES,
+    ...HARDWARE_OBJECTIONS,
+    ...PIN_CLAUSES,
+    ...PIN_DIRTY_CLAUSES,
+    ...DMA_RW_CLAUSES,
+    ...EMULATED_DEVICE_CLAUSES,
     ...IOVA_BITMAP_CLAUSES,
     ...IOVA_BITMAP_ARGUMENT_CLAUSES,
   ),

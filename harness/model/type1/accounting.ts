@@ -21,7 +21,7 @@ export const CHARGES_CALLER = rule<(caller: Process) => Owner>({
   level: 'must',
   says: 'A mapping is charged to the process that makes it, whoever opened the container.',
   source: `vfio_dma_do_map(), ${SOURCE}: task, mm and lock_cap are those of the caller`,
-  rule: (caller) => ({ process: caller, space: caller.space }),
+  rule: (caller) => ({ process: caller, space: caller.space, exempt: caller.capable('ipc_lock') }),
 });
 
 /** Whether a process may lock as much as it likes. */
@@ -61,8 +61,15 @@ const DEAD_OWNER = rule<(owner: Owner) => boolean>({
 });
 
 /** Whether a process would exceed its limit with so many more locked pages; `perhaps` when its limit is not known. */
-export const exceedsLimit = (law: Law, process: Process, more: number, pageSize: number): Holds => {
-  if (more === 0 || law.of(EXEMPT).rule(process)) return false;
+export const exceedsLimit = (law: Law, process: Process, more: number, pageSize: number): Holds =>
+  law.of(EXEMPT).rule(process) ? false : passesLimit(law, process, more, pageSize);
+
+/** The same for the owner of a mapping, whose capability counts that it had when it became so. */
+export const ownerExceedsLimit = (law: Law, { process, exempt }: Owner, more: number, pageSize: number): Holds =>
+  exempt ? false : passesLimit(law, process, more, pageSize);
+
+const passesLimit = (law: Law, process: Process, more: number, pageSize: number): Holds => {
+  if (more === 0) return false;
   const limit = process.limitBytes('memlock');
   if (limit === undefined) return 'perhaps';
   return law.of(LIMIT).rule(process.space.lockedPages, more, limit / BigInt(pageSize));

@@ -49,7 +49,7 @@ const GET_API_VERSION = request<ContainerFile, ContainerFile>({
 
 /** Whether an id is supported, for those that are not. */
 const isSupported = ({ vfio, container, extension }: NumberCall): boolean =>
-  extension?.supported(vfio.platform, container.iommu) ?? vfio.law.of(UNKNOWN_EXTENSION).rule();
+  extension?.supported(vfio.platform, container.iommu, container.groups) ?? vfio.law.of(UNKNOWN_EXTENSION).rule();
 
 const CHECK_EXTENSION = request<ContainerFile, NumberCall>({
   id: 'container/check-extension',
@@ -119,7 +119,7 @@ const UNSUPPORTED_TYPE = objection(SET_IOMMU_CALL, {
   source: `${HEADER}: The type must be supported as verified by calling CHECK_EXTENSION; ${SET_IOMMU}`,
   stage: 'arguments',
   errnos: ['ENODEV'],
-  when: ({ vfio, extension }) => extension?.supported(vfio.platform, undefined) !== true,
+  when: ({ vfio, extension }) => extension?.supported(vfio.platform, undefined, []) !== true,
 });
 
 const NO_TYPE = objection(SET_IOMMU_CALL, {
@@ -130,7 +130,7 @@ const NO_TYPE = objection(SET_IOMMU_CALL, {
   stage: 'arguments',
   errnos: ['EINVAL'],
   when: ({ vfio, extension }) =>
-    extension?.supported(vfio.platform, undefined) === true && extension.type === undefined,
+    extension?.supported(vfio.platform, undefined, []) === true && extension.type === undefined,
 });
 
 /** Hardware whose driver can translate in two stages for VFIO. */
@@ -143,8 +143,10 @@ const NO_NESTING = objection(SET_IOMMU_CALL, {
   source: `${HEADER}: Two-stage IOMMU; ${ATTACH}: iommu_enable_nesting()`,
   stage: 'hardware',
   errnos: ['EINVAL'],
-  when: ({ vfio, extension }) =>
-    extension?.type?.nesting === true && (NESTING_HARDWARE.has(vfio.platform.iommu.kind) ? 'perhaps' : true),
+  when: ({ vfio, container, extension }) =>
+    extension?.type?.nesting === true &&
+    container.groups.some(hasIommu) &&
+    (NESTING_HARDWARE.has(vfio.platform.iommu.kind) ? 'perhaps' : true),
 });
 
 const UNSAFE_INTERRUPTS = objection(SET_IOMMU_CALL, {
@@ -154,7 +156,7 @@ const UNSAFE_INTERRUPTS = objection(SET_IOMMU_CALL, {
   source: ATTACH,
   stage: 'hardware',
   errnos: ['EPERM'],
-  when: ({ vfio }) => !vfio.platform.iommu.isolatesMsi,
+  when: ({ vfio, container }) => container.groups.some(hasIommu) && !vfio.platform.iommu.isolatesMsi,
 });
 
 /** A request that the container's file does not know itself. */

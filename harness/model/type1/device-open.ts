@@ -1,9 +1,11 @@
 import { VFIO_GROUP_GET_DEVICE_FD } from '../../uapi/vfio.ts';
 import { objection, request, rule } from '../clauses.ts';
-import type { IoctlCall } from '../world/kernel-file.ts';
+import type { IoctlCall, KernelFile } from '../world/kernel-file.ts';
 import type { Process } from '../world/process.ts';
 import { deviceFile } from './device-file.ts';
-import type { GroupFile } from './files.ts';
+import { emulatedFile } from './emulated-file.ts';
+import { resetEmulated } from './emulated-state.ts';
+import type { DeviceFile, GroupFile } from './files.ts';
 import type { Device } from './state.ts';
 
 const HEADER = 'include/uapi/linux/vfio.h: VFIO_GROUP_GET_DEVICE_FD';
@@ -31,8 +33,12 @@ const readName = ({ argument }: IoctlCall, most: number): Name => {
   return 'endless';
 };
 
-/** Whether a text names a device: blanks, and options behind a blank, may follow. */
-const names = (text: string, address: string): boolean => text === address || text.startsWith(`${address} `);
+/** Whether a text names a device: behind that of a PCI device blanks may follow, and options behind a blank. */
+const names = (text: string, { address, kind }: Device['platform']): boolean =>
+  text === address || (kind !== 'emulated' && text.startsWith(`${address} `));
+
+const fileOf = (file: DeviceFile): KernelFile =>
+  file.device.emulated === undefined ? deviceFile(file) : emulatedFile(file, file.device.emulated);
 
 /** Opens a device: what the first opening does to it. */
 const FIRST_OPEN = rule<(device: Device) => void>({
@@ -59,14 +65,17 @@ export const GET_DEVICE = request<GroupFile, GetDeviceCall>({
       ...file,
       caller: call.caller,
       name,
-      device: file.group.devices.find(({ platform }) => text !== undefined && names(text, platform.address)),
-      install: (device) => call.install(deviceFile({ vfio: file.vfio, group: file.group, device })),
+      device: file.group.devices.find(({ platform }) => text !== undefined && names(text, platform)),
+      install: (device) => call.install(fileOf({ vfio: file.vfio, group: file.group, device })),
     };
   },
   stages: ['read', 'arguments'],
   effect: ({ vfio, device, install }) => {
     if (device === undefined) return;
-    if (device.opened === 0) vfio.law.of(FIRST_OPEN).rule(device);
+    if (device.opened === 0) {
+      vfio.law.of(FIRST_OPEN).rule(device);
+      if (device.emulated !== undefined) resetEmulated(device.emulated);
+    }
     device.opened++;
     install(device);
   },

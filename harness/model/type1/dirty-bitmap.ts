@@ -1,3 +1,5 @@
+import type { Clause } from '../../spec/clause.ts';
+
 /*
  * Dirty bitmaps as memory: which bytes are written for which mappings. Bit n of a bitmap is bit n % 8 of byte n / 8, and
  * the bitmap is written in words of 64 bits.
@@ -7,6 +9,8 @@
 export interface DirtyPages {
   readonly first: number;
   readonly count: number;
+  /** The clause that says why, where it is not that of the whole bitmap. */
+  readonly by?: Clause;
 }
 
 /** Where the pages of one mapping lie in a bitmap, and which of them are dirty. */
@@ -14,6 +18,8 @@ export interface Span {
   readonly firstBit: number;
   readonly bits: number;
   readonly dirty: readonly DirtyPages[];
+  /** The clause that says why the other pages are clean, where it is not that of the whole bitmap. */
+  readonly clean?: Clause;
 }
 
 /** Whole words to be written: `bytes` at byte offset `at`. */

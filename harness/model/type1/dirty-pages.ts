@@ -1,8 +1,10 @@
+import type { Clause } from '../../spec/clause.ts';
 import { type Holds, rule } from '../clauses.ts';
 import type { Law } from '../law.ts';
 import type { AddressSpace } from '../world/address-space.ts';
 import type { Piece } from '../world/page-store.ts';
 import { bitmapBytes, type DirtyPages, type Span, type Stretch, stretches } from './dirty-bitmap.ts';
+import { MARKED_PAGES } from './pin-dirty.ts';
 import type { Mapping } from './state.ts';
 
 const HEADER = 'include/uapi/linux/vfio.h: VFIO_IOMMU_DIRTY_PAGES';
@@ -70,13 +72,15 @@ export const outsideUserSpace = (data: bigint, size: bigint): Holds => {
 export const tooSmall = (bytes: bigint, range: bigint, unit: bigint): boolean =>
   bytes === 0n || bytes < bitmapBytes(range / unit);
 
+/** How many pages of the bitmap a mapping has. */
+export const pagesIn = ({ start, end }: Mapping, unit: bigint): number => Number((end - start) / unit);
+
 const spanOf = ({ law, base, unit }: Delivery, mapping: Mapping): Span => {
-  const bits = Number((mapping.end - mapping.start) / unit);
-  return {
-    firstBit: law.of(BIT_POSITION).rule(mapping.start, base, unit),
-    bits,
-    dirty: law.of(DIRTY_PAGES).rule(mapping, bits),
-  };
+  const bits = pagesIn(mapping, unit);
+  const firstBit = law.of(BIT_POSITION).rule(mapping.start, base, unit);
+  if (mapping.iommuMapped) return { firstBit, bits, dirty: law.of(DIRTY_PAGES).rule(mapping, bits) };
+  const marked = law.of(MARKED_PAGES);
+  return { firstBit, bits, dirty: marked.rule(mapping, bits), clean: mapping.dirty.clean ?? marked };
 };
 
 const stretchesOf = (delivery: Delivery, mappings: readonly Mapping[]): readonly Stretch[] =>
@@ -91,17 +95,33 @@ const fits = ({ space, data }: Delivery, { at, bytes }: Stretch): boolean =>
 
 /** Writes the bits of some mappings, as far as they can be written. */
 export const deliver = (delivery: Delivery, mappings: readonly Mapping[]): void => {
-  for (const stretch of stretchesOf(delivery, mappings)) write(delivery, stretch);
+  const spans = mappings.map((mapping) => spanOf(delivery, mapping));
+  for (const stretch of delivery.law.of(WRITTEN_WORDS).rule(spans)) write(delivery, stretch);
+  for (const span of spans) explain(delivery, span);
 };
 
 /**
  * Writes the bits of the mappings up to the first one whose bits cannot all be written; of its bits it writes what goes.
- * Returns the mappings before it.
+ * Returns the mappings before it, and which one that is.
  */
-export const deliverUntilFault = (delivery: Delivery, mappings: readonly Mapping[]): readonly Mapping[] => {
-  const failing = mappings.findIndex((mapping) => !deliverable(delivery, [mapping]));
-  deliver(delivery, failing < 0 ? mappings : mappings.slice(0, failing + 1));
-  return failing < 0 ? mappings : mappings.slice(0, failing);
+export const deliverUntilFault = (
+  delivery: Delivery,
+  mappings: readonly Mapping[],
+): { readonly reported: readonly Mapping[]; readonly failing: Mapping | undefined } => {
+  const index = mappings.findIndex((mapping) => !deliverable(delivery, [mapping]));
+  deliver(delivery, index < 0 ? mappings : mappings.slice(0, index + 1));
+  return { reported: index < 0 ? mappings : mappings.slice(0, index), failing: mappings[index] };
+};
+
+/** Says of the bits of a mapping why they are set or not, where it is more than that all pages are dirty. */
+const explain = ({ space, data }: Delivery, { firstBit, bits, dirty, clean }: Span): void => {
+  const bytesOf = (first: number, count: number, by: Clause | undefined): void => {
+    if (by === undefined) return;
+    const from = Math.floor((firstBit + first) / 8);
+    space.explain(data + BigInt(from), Math.ceil((firstBit + first + count) / 8) - from, by);
+  };
+  bytesOf(0, bits, clean);
+  for (const { first, count, by } of dirty) bytesOf(first, count, by);
 };
 
 const write = ({ law, space, data }: Delivery, { at, bytes, holes }: Stretch): void => {

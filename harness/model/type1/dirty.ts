@@ -15,6 +15,7 @@ import { type Found, readStruct } from './argument.ts';
 import { type Delivery, DIRTY_PAGE_CLAUSES, deliver } from './dirty-pages.ts';
 import type { IommuFile } from './files.ts';
 import { mappingsIn } from './mappings.ts';
+import { markReported, startMarking } from './pin-dirty.ts';
 import { type Iommu, type Mapping, smallestPage } from './state.ts';
 
 const HEADER = 'include/uapi/linux/vfio.h: VFIO_IOMMU_DIRTY_PAGES';
@@ -85,10 +86,15 @@ const STOPS = rule<(tracking: boolean) => boolean>({
 const carryOut = (call: DirtyCall): void => {
   const { law, iommu } = call;
   const { flags } = call.asked;
-  if ((flags & VFIO_IOMMU_DIRTY_PAGES_FLAG_START) !== 0) iommu.tracking = law.of(STARTS).rule(iommu.tracking);
+  if ((flags & VFIO_IOMMU_DIRTY_PAGES_FLAG_START) !== 0) {
+    if (!iommu.tracking) startMarking(law, iommu);
+    iommu.tracking = law.of(STARTS).rule(iommu.tracking);
+  }
   if ((flags & VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP) !== 0) iommu.tracking = law.of(STOPS).rule(iommu.tracking);
   const delivery = deliveryOf(call);
-  if (delivery !== undefined) deliver(delivery, call.mappings());
+  if (delivery === undefined) return;
+  deliver(delivery, call.mappings());
+  markReported(law, call.mappings());
 };
 
 export const DIRTY_PAGES_CALL = request<IommuFile, DirtyCall>({

@@ -13,7 +13,7 @@ import {
   VFIO_UPDATE_VADDR,
 } from '../../uapi/vfio.ts';
 import type { Law } from '../law.ts';
-import type { Iommu } from './state.ts';
+import { type Group, hasIommu, type Iommu } from './state.ts';
 
 const HEADER = 'include/uapi/linux/vfio.h: Extensions';
 const CHECK = 'vfio_iommu_type1_check_extension(), drivers/vfio/vfio_iommu_type1.c';
@@ -22,8 +22,8 @@ const CHECK = 'vfio_iommu_type1_check_extension(), drivers/vfio/vfio_iommu_type1
 export interface Extension extends Clause {
   readonly kind: 'extension';
   readonly ids: readonly bigint[];
-  /** Whether it is supported; `iommu` is the container's, if one is set. */
-  readonly supported: (platform: Platform, iommu: Iommu | undefined) => boolean;
+  /** Whether it is supported; `iommu` is the container's, if one is set, and `groups` are those in it. */
+  readonly supported: (platform: Platform, iommu: Iommu | undefined, groups: readonly Group[]) => boolean;
   /** What SET_IOMMU makes of it, for the ids that name a type of IOMMU. */
   readonly type?: IommuType;
 }
@@ -77,17 +77,18 @@ export const EXTENSION_CLAUSES = [
   }),
   extension({
     id: 'container/extension-update-vaddr',
-    says: 'CHECK_EXTENSION answers 1 for UPDATE_VADDR (10) once an IOMMU is set, and 0 before, when the groups that decide about it are not known.',
+    says: 'CHECK_EXTENSION answers 1 for UPDATE_VADDR (10) once an IOMMU is set and all groups have an IOMMU behind them, and 0 before, when the groups that decide about it are not known.',
     source: `${HEADER}: this capability is subject to change as groups are added or removed; ${CHECK}`,
     ids: [VFIO_UPDATE_VADDR],
-    supported: (_, iommu) => iommu !== undefined,
+    supported: (_, iommu, groups) => iommu !== undefined && groups.every(hasIommu),
   }),
   extension({
     id: 'container/extension-dma-coherence',
-    says: 'CHECK_EXTENSION answers 1 for DMA_CC_IOMMU (4) when an IOMMU is set and the hardware enforces cache coherence for all groups of the container, else 0.',
+    says: 'CHECK_EXTENSION answers 1 for DMA_CC_IOMMU (4) when an IOMMU is set and the hardware enforces cache coherence for all groups of the container that have an IOMMU, else 0.',
     source: `${HEADER}: IOMMU enforces DMA cache coherence; ${CHECK}`,
     ids: [VFIO_DMA_CC_IOMMU],
-    supported: ({ iommu: hardware }, iommu) => iommu !== undefined && hardware.enforcesCacheCoherency,
+    supported: ({ iommu: hardware }, iommu, groups) =>
+      iommu !== undefined && (hardware.enforcesCacheCoherency || !groups.some(hasIommu)),
   }),
   extension({
     id: 'container/extension-powerpc',

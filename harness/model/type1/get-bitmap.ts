@@ -1,8 +1,16 @@
 import { VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP } from '../../uapi/vfio.ts';
 import { objection } from '../clauses.ts';
 import { DIRTY_PAGES_CALL, deliveryOf, SIZE_WITH_RANGE } from './dirty.ts';
-import { deliverable, deliverUntilFault, MAX_BITMAP_BYTES, outsideUserSpace, tooSmall } from './dirty-pages.ts';
+import {
+  deliverable,
+  deliverUntilFault,
+  MAX_BITMAP_BYTES,
+  outsideUserSpace,
+  pagesIn,
+  tooSmall,
+} from './dirty-pages.ts';
 import { bisects } from './mappings.ts';
+import { markReported, markUnreported } from './pin-dirty.ts';
 
 const HEADER = 'include/uapi/linux/vfio.h: VFIO_IOMMU_DIRTY_PAGES';
 const IOCTL = 'vfio_iommu_type1_dirty_pages(), drivers/vfio/vfio_iommu_type1.c';
@@ -136,7 +144,10 @@ const BITMAP_UNWRITABLE = objection(DIRTY_PAGES_CALL, {
   },
   leaves: (call) => {
     const delivery = deliveryOf(call);
-    if (delivery !== undefined) deliverUntilFault(delivery, call.mappings());
+    if (delivery === undefined) return;
+    const { reported, failing } = deliverUntilFault(delivery, call.mappings());
+    markReported(call.law, reported);
+    if (failing !== undefined) markUnreported(call.law, failing, pagesIn(failing, call.unit));
   },
 });
 

@@ -1,9 +1,10 @@
 import { VFIO_GROUP_SET_CONTAINER, VFIO_GROUP_UNSET_CONTAINER } from '../../uapi/vfio.ts';
 import { objection, request } from '../clauses.ts';
 import type { IoctlCall, KernelFile } from '../world/kernel-file.ts';
+import type { Process } from '../world/process.ts';
 import type { GroupFile } from './files.ts';
 import { join, leave } from './membership.ts';
-import type { Container } from './state.ts';
+import { type Container, hasIommu } from './state.ts';
 
 const HEADER = 'include/uapi/linux/vfio.h';
 const MAIN = 'drivers/vfio/vfio_main.c';
@@ -18,6 +19,7 @@ type Target =
   | { readonly kind: 'unknown' };
 
 export interface SetContainerCall extends GroupFile {
+  readonly caller: Process;
   readonly readable: boolean;
   readonly target: Target;
 }
@@ -48,13 +50,14 @@ export const SET_CONTAINER = request<GroupFile, SetContainerCall>({
     const bytes = call.argument.read(0, 4);
     return {
       ...file,
+      caller: call.caller,
       readable: bytes !== undefined,
       target: bytes === undefined ? { kind: 'other' } : targetOf(call, bytes),
     };
   },
   stages: ['read', 'descriptor', 'arguments', 'attach'],
-  effect: ({ vfio, group, target }) => {
-    if (target.kind === 'container') join(vfio, target.container, group);
+  effect: ({ vfio, group, target, caller }) => {
+    if (target.kind === 'container') join(vfio, target.container, group, caller);
   },
 });
 
@@ -132,7 +135,7 @@ const UNSAFE_INTERRUPTS = objection(SET_CONTAINER, {
   source: ATTACH,
   stage: 'attach',
   errnos: ['EPERM'],
-  when: (call) => iommuOf(call) !== undefined && !call.vfio.platform.iommu.isolatesMsi,
+  when: (call) => hasIommu(call.group) && iommuOf(call) !== undefined && !call.vfio.platform.iommu.isolatesMsi,
 });
 
 const UNSET_CONTAINER = request<GroupFile, GroupFile>({

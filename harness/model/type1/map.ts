@@ -7,14 +7,15 @@ import {
 } from '../../uapi/vfio.ts';
 import { objection, request, rule } from '../clauses.ts';
 import type { Law } from '../law.ts';
-import type { PinOptions, Resolution } from '../world/address-space.ts';
+import type { Resolution } from '../world/address-space.ts';
 import type { IoctlCall } from '../world/kernel-file.ts';
 import type { Process } from '../world/process.ts';
 import { CHARGED_PAGES, CHARGES_CALLER, exceedsLimit } from './accounting.ts';
 import { type Found, readStruct } from './argument.ts';
+import { DirtyMarks } from './dirty-marks.ts';
 import type { IommuFile } from './files.ts';
 import { addMapping } from './mappings.ts';
-import { PINS_FOR_READING } from './pinning.ts';
+import { PINS_FOR_READING, PINS_WHEN_MAPPED, pinOptions } from './pinning.ts';
 import { type Iommu, type Mapping, smallestPage } from './state.ts';
 import { UPDATES_VADDR } from './vaddr-update.ts';
 
@@ -39,6 +40,8 @@ export interface MapCall {
   readonly pageSize: number;
   /** It gives a mapping a new vaddr instead of making one. */
   readonly updates: boolean;
+  /** It pins what it maps. */
+  readonly pins: boolean;
   /** What could be pinned for it; looked up when first asked for. */
   pinnable(): Resolution;
 }
@@ -49,12 +52,7 @@ const pagesOf = ({ asked, pageSize }: MapCall): number => Number(asked.size / Bi
 /** Whether the device may write what is mapped. */
 const writes = ({ asked: { flags } }: Pick<MapCall, 'asked'>): boolean => (flags & VFIO_DMA_MAP_FLAG_WRITE) !== 0;
 
-const pinOptions = (call: Pick<MapCall, 'asked' | 'law'>): PinOptions => {
-  const write = writes(call);
-  return { write, own: write || call.law.of(PINS_FOR_READING).rule() };
-};
-
-const situation = ({ vfio, iommu }: IommuFile, { caller, argument }: IoctlCall): MapCall => {
+const situation = ({ vfio, container, iommu }: IommuFile, { caller, argument }: IoctlCall): MapCall => {
   const asked = readStruct(argument, vfioIommuType1DmaMap, 0, SIZE);
   let resolution: Resolution | undefined;
   return {
@@ -65,8 +63,11 @@ const situation = ({ vfio, iommu }: IommuFile, { caller, argument }: IoctlCall):
     unit: smallestPage(vfio.platform),
     pageSize: vfio.platform.pageSizeBytes,
     updates: (asked.flags & VFIO_DMA_MAP_FLAG_VADDR) !== 0,
+    pins: vfio.law.of(PINS_WHEN_MAPPED).rule(container),
     pinnable() {
-      resolution ??= caller.space.resolve(asked.vaddr, pagesOf(this), pinOptions(this));
+      resolution ??= this.pins
+        ? caller.space.resolve(asked.vaddr, pagesOf(this), pinOptions(this.law, writes(this)))
+        : { runs: [], pages: pagesOf(this) };
       return resolution;
     },
   };
@@ -77,7 +78,7 @@ const makeMapping = (call: MapCall): void => {
   const { law, iommu } = call;
   const { iova, vaddr, size, flags } = call.asked;
   const owner = law.of(CHARGES_CALLER).rule(call.caller);
-  const { runs } = owner.space.pin(vaddr, pagesOf(call), pinOptions(call));
+  const { runs } = call.pins ? owner.space.pin(vaddr, pagesOf(call), pinOptions(call.law, writes(call))) : { runs: [] };
   const clause = law.of(CHARGED_PAGES);
   const charged = clause.rule(runs);
   owner.space.charge(charged, clause);
@@ -89,9 +90,12 @@ const makeMapping = (call: MapCall): void => {
     vaddrValid: true,
     read,
     write: writes(call),
+    iommuMapped: call.pins,
     runs,
     owner,
     charged,
+    pins: new Map(),
+    dirty: new DirtyMarks(),
   };
   addMapping(law, iommu, mapping);
 };
@@ -234,7 +238,7 @@ const ROLLS_BACK = rule<(pinned: number) => number>({
 const rollBack = (call: MapCall): void => {
   const { law, caller, asked } = call;
   // Pages that the process had not touched yet were made to be pinned, and stay with it.
-  const { pages } = caller.space.pin(asked.vaddr, call.pinnable().pages, pinOptions(call));
+  const { pages } = caller.space.pin(asked.vaddr, call.pinnable().pages, pinOptions(call.law, writes(call)));
   const clause = law.of(ROLLS_BACK);
   caller.space.charge(clause.rule(pages), clause);
 };
@@ -278,6 +282,7 @@ export const MAP_CLAUSES = [
   OUTSIDE_RANGES,
   ROLLS_BACK,
   PINS_FOR_READING,
+  PINS_WHEN_MAPPED,
   UNREACHABLE_MEMORY,
   LOCKED_MEMORY,
 ];

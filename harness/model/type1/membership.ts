@@ -1,5 +1,7 @@
 import { rule } from '../clauses.ts';
 import type { Law } from '../law.ts';
+import type { Process } from '../world/process.ts';
+import { release, takeOver } from './hardware-groups.ts';
 import { VALID_RANGES } from './iova-ranges.ts';
 import { endMapping } from './mappings.ts';
 import { type Container, type Group, hasIommu, type Vfio } from './state.ts';
@@ -48,12 +50,15 @@ export const rangesFor = ({ law, platform }: Vfio, groups: readonly Group[], had
 };
 
 /** Puts a group into a container; objections were heard before. */
-export const join = (vfio: Vfio, container: Container, group: Group): void => {
+export const join = (vfio: Vfio, container: Container, group: Group, caller: Process): void => {
   container.groups.push(group);
   group.container = container;
-  if (container.iommu === undefined) return;
-  container.iommu.ranges = rangesFor(vfio, container.groups);
-  if (hasIommu(group)) container.iommu.hadHardware = true;
+  const { iommu } = container;
+  if (iommu === undefined) return;
+  iommu.ranges = rangesFor(vfio, container.groups, iommu.hadHardware);
+  if (!hasIommu(group)) return;
+  iommu.hadHardware = true;
+  takeOver(vfio.law, iommu, caller.space, vfio.platform.pageSizeBytes);
 };
 
 /** Takes a group out of its container. */
@@ -62,9 +67,11 @@ export const leave = (vfio: Vfio, group: Group): void => {
   if (container === undefined) return;
   group.container = undefined;
   container.groups.splice(container.groups.indexOf(group), 1);
+  const { iommu } = container;
   if (!vfio.law.of(LAST_GROUP_LEAVES).rule(container.groups.length)) reset(vfio.law, container);
-  else if (container.iommu !== undefined) {
-    container.iommu.ranges = rangesFor(vfio, container.groups, container.iommu.hadHardware);
+  else if (iommu !== undefined) {
+    iommu.ranges = rangesFor(vfio, container.groups, iommu.hadHardware);
+    if (hasIommu(group)) release(vfio.law, iommu, !container.groups.some(hasIommu));
   }
 };
 

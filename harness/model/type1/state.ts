@@ -5,6 +5,8 @@ import type { AddressSpace, Run } from '../world/address-space.ts';
 import type { EduDevice } from '../world/edu.ts';
 import { IntervalMap } from '../world/interval-map.ts';
 import type { Process } from '../world/process.ts';
+import type { DirtyMarks } from './dirty-marks.ts';
+import type { Emulated } from './emulated-state.ts';
 
 /** VFIO on one machine: what all containers and groups share. */
 export interface Vfio {
@@ -33,6 +35,8 @@ export interface Device {
   readonly platform: PlatformDevice;
   /** The device itself, where the model knows how it works. */
   readonly edu: EduDevice | undefined;
+  /** The same of the device of the test module vfio-emulated. */
+  readonly emulated: Emulated | undefined;
   /** How many of its files are open. */
   opened: number;
   /** Who mediates access to it, in revisions that know of such. */
@@ -74,17 +78,33 @@ export interface Mapping {
   /** What the device may do. */
   readonly read: boolean;
   readonly write: boolean;
-  /** The pages that were pinned when it was made; nothing changes them but its end. */
-  readonly runs: readonly Run[];
-  /** Who is charged, and how many pages. */
+  /** An IOMMU holds its pages, so that devices behind it reach them: as long as a group of the container has one. */
+  iommuMapped: boolean;
+  /** The pages that were pinned for the IOMMU; none while there is none. */
+  runs: readonly Run[];
+  /** Who is charged, and how many pages now. */
   owner: Owner;
-  readonly charged: number;
+  charged: number;
+  /** The pages that devices without an IOMMU pinned, by their distance from its start in pages. */
+  readonly pins: Map<number, Pin>;
+  /** The pages that became dirty since they were reported last; kept while dirty pages are logged. */
+  readonly dirty: DirtyMarks;
+}
+
+/** A page that devices pinned. */
+export interface Pin {
+  /** The page: a run of one. */
+  readonly run: Run;
+  /** How often it is pinned. */
+  holds: number;
 }
 
 /** A process and the address space it had: after exec the process has another one. */
 export interface Owner {
   readonly process: Process;
   readonly space: AddressSpace;
+  /** It could lock as much as it liked when it became the owner. */
+  readonly exempt: boolean;
 }
 
 /** An IOMMU as SET_IOMMU makes it. */

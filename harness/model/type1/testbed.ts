@@ -2,6 +2,7 @@ import type { Platform } from '../../program/platform.ts';
 import type { Arg, Call, Op, Patch } from '../../program/step.ts';
 import { LINUX_6_1 } from '../../revisions/linux-6.1.ts';
 import type { Revision } from '../../spec/revision.ts';
+import { emulatedCommand } from '../../uapi/emulated-test.ts';
 import { encode } from '../../uapi/struct.ts';
 import * as uapi from '../../uapi/vfio.ts';
 import { createModel } from '../create-model.ts';
@@ -18,7 +19,7 @@ const edu = (address: string): Platform['groups'][number]['devices'][number] => 
   dmaMask: (1n << 48n) - 1n,
 });
 
-/** QEMU's emulated VT-d with two edu devices. */
+/** QEMU's emulated VT-d with two edu devices, and a device of the test module vfio-emulated. */
 export const PLATFORM: Platform = {
   pageSizeBytes: 4096,
   iommu: {
@@ -28,12 +29,21 @@ export const PLATFORM: Platform = {
     enforcesCacheCoherency: false,
     isolatesMsi: true,
   },
-  groups: ['0000:00:03.0', '0000:00:04.0'].map((address, index) => ({
-    name: `group${index}`,
-    path: `/dev/vfio/${index + 2}`,
-    devices: [edu(address)],
-    reserved: [{ start: 0xfee0_0000n, end: 0xfeef_ffffn }],
-  })),
+  groups: [
+    ...['0000:00:03.0', '0000:00:04.0'].map((address, index) => ({
+      name: `group${index}`,
+      path: `/dev/vfio/${index + 2}`,
+      devices: [edu(address)],
+      reserved: [{ start: 0xfee0_0000n, end: 0xfeef_ffffn }],
+    })),
+    {
+      name: 'emulated0',
+      path: '/dev/vfio/4',
+      devices: [{ name: 'device', address: 'vfio-emulated.0', kind: 'emulated' }],
+      reserved: [],
+      emulated: true,
+    },
+  ],
   dmaEntryLimit: 65_535,
   testModules: [],
 };
@@ -173,6 +183,14 @@ export const testbed = (options: { revision?: Revision; platform?: Platform } = 
       const arg = inline(Buffer.from(`${name}\0`));
       return take({ op: 'ioctl', fd: group, request: uapi.VFIO_GROUP_GET_DEVICE_FD, arg, to });
     },
+    /** Tells a device of the test module vfio-emulated to do something. */
+    tell: (op: number, iova: bigint, count: number, flags = 0) =>
+      take({
+        op: 'pwrite',
+        fd: 'emulated',
+        offset: 0n,
+        data: encode(emulatedCommand, { op, flags, iova, count: BigInt(count) }),
+      }),
     /** Locked pages of an actor. */
     locked: (actor?: string) => {
       const kb = take({ op: 'status', field: 'VmLck' }, actor);

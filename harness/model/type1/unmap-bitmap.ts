@@ -1,6 +1,7 @@
 import { VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP } from '../../uapi/vfio.ts';
 import { objection } from '../clauses.ts';
 import { deliverable, deliverUntilFault, MAX_BITMAP_BYTES, outsideUserSpace, tooSmall } from './dirty-pages.ts';
+import { tellDevices } from './emulated-device.ts';
 import { endMapping } from './mappings.ts';
 import { deliveryOf, SIZE_WITH_BITMAP, UNMAP_DMA } from './unmap.ts';
 
@@ -91,9 +92,15 @@ const BITMAP_UNWRITABLE = objection(UNMAP_DMA, {
     return delivery !== undefined && !deliverable(delivery, call.selected());
   },
   leaves: (call) => {
+    const { law, container, iommu } = call;
     const delivery = deliveryOf(call);
-    const reported = delivery === undefined ? [] : deliverUntilFault(delivery, call.selected());
-    for (const mapping of reported) endMapping(call.law, call.iommu, mapping);
+    if (delivery === undefined) return;
+    const { reported, failing } = deliverUntilFault(delivery, call.selected());
+    for (const mapping of reported) {
+      tellDevices(law, container, mapping);
+      endMapping(law, iommu, mapping);
+    }
+    if (failing !== undefined) tellDevices(law, container, failing);
   },
 });
 

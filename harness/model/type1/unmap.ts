@@ -14,9 +14,10 @@ import type { Process } from '../world/process.ts';
 import { type Found, readStruct } from './argument.ts';
 import { u64Bytes } from './bytes.ts';
 import { type Delivery, deliver } from './dirty-pages.ts';
+import { tellDevices } from './emulated-device.ts';
 import type { IommuFile } from './files.ts';
 import { ALL_SELECTS, bisects, endMapping, SELECTION_CLAUSES, V1_SELECTS, V2_SELECTS } from './mappings.ts';
-import { type Iommu, type Mapping, smallestPage } from './state.ts';
+import { type Container, type Iommu, type Mapping, smallestPage } from './state.ts';
 import { INVALIDATES_VADDR } from './vaddr-update.ts';
 
 const HEADER = 'include/uapi/linux/vfio.h: VFIO_IOMMU_UNMAP_DMA';
@@ -34,6 +35,7 @@ export interface UnmapCall {
   /** The structure that it was given. */
   readonly asked: Found<typeof vfioIommuType1DmaUnmap.fields>;
   readonly law: Law;
+  readonly container: Container;
   readonly iommu: Iommu;
   readonly caller: Process;
   /** The smallest page of the IOMMU. */
@@ -53,7 +55,7 @@ export interface UnmapCall {
 const selectRange = (law: Law, iommu: Iommu, start: bigint, end: bigint): readonly Mapping[] =>
   law.of(iommu.v2 ? V2_SELECTS : V1_SELECTS).rule(iommu, start, end);
 
-const situation = ({ vfio, iommu }: IommuFile, { caller, argument }: IoctlCall): UnmapCall => {
+const situation = ({ vfio, container, iommu }: IommuFile, { caller, argument }: IoctlCall): UnmapCall => {
   const { law } = vfio;
   const asked = readStruct(argument, vfioIommuType1DmaUnmap, 0, SIZE);
   const { flags, iova } = asked;
@@ -63,6 +65,7 @@ const situation = ({ vfio, iommu }: IommuFile, { caller, argument }: IoctlCall):
   return {
     asked,
     law,
+    container,
     iommu,
     caller,
     unit: smallestPage(vfio.platform),
@@ -95,12 +98,13 @@ export const deliveryOf = ({ law, caller, bitmap, asked, unit }: UnmapCall): Del
   bitmap === undefined ? undefined : { law, space: caller.space, data: bitmap.data, base: asked.iova, unit };
 
 const carryOut = (call: UnmapCall): void => {
-  const { law, iommu } = call;
+  const { law, container, iommu } = call;
   const mappings = call.selected();
   if (call.invalidates) {
     law.of(INVALIDATES_VADDR).rule(iommu, mappings);
     return;
   }
+  for (const mapping of mappings) tellDevices(law, container, mapping);
   const delivery = deliveryOf(call);
   if (delivery !== undefined) deliver(delivery, mappings);
   for (const mapping of mappings) endMapping(law, iommu, mapping);

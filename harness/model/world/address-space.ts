@@ -84,6 +84,8 @@ export interface AddressSpace {
    * `by` is the clause that says what the bytes are; reading them later is judged by it.
    */
   write(vaddr: bigint, bytes: Uint8Array, by?: Clause): number;
+  /** Says which clause explains bytes that were just written, where it is another than for those around them. For commits. */
+  explain(vaddr: bigint, size: number, by: Clause): void;
   /** Like write, with one byte for all; `undefined` makes them unknown. Returns how many bytes could be written. */
   fill(vaddr: bigint, size: bigint, byte: number | undefined, by?: Clause): bigint;
   /** Shows the bytes of a range up to the first fault, piece by piece, and returns how many there are; nothing may be written meanwhile. */

@@ -57,6 +57,12 @@ export const TEST_DEVICES = clause(
   'fixtures/modules',
 );
 
+export const EMULATED = clause(
+  'world/emulated',
+  'A device of the test module vfio-emulated does with what it holds, with its window and its words, what its README says.',
+  'fixtures/modules/emulated/README.md',
+);
+
 export const PROCESSES = clause(
   'world/processes',
   'Processes are made by fork and end by exit or a signal; what others hold of them stays.',
@@ -83,6 +89,7 @@ export const EDU = clause(
 
 export const WORLD_CLAUSES: readonly Clause[] = [
   TEST_DEVICES,
+  EMULATED,
   MEMORY_CONTENT,
   MEMORY_ACCESS,
   MEMORY_GUARDS,

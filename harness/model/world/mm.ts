@@ -122,6 +122,10 @@ export class Mm implements AddressSpace {
     );
   }
 
+  explain(vaddr: bigint, size: number, by: Clause): void {
+    this.#visitWritten(vaddr, BigInt(size), (store, at, length) => store.explain(at, length, by));
+  }
+
   /** Writes an address: the kernel reads it as the number that the model knows, programs see bytes that may be anything. */
   writeAddress(vaddr: bigint, bytes: Uint8Array): void {
     this.#visitWritten(vaddr, BigInt(bytes.length), (store, at, size, done) => {

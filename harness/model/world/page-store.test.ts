@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { EDU, MEMORY_CONTENT } from './clauses.ts';
+import { EDU, EMULATED, MEMORY_CONTENT, TEST_DEVICES } from './clauses.ts';
 import { contentRules, countOther, hashOf } from './content.ts';
 import { PageStore } from './page-store.ts';
 
@@ -124,6 +124,28 @@ describe('PageStore', () => {
       [PAGE, PAGE, EDU],
       [2 * PAGE, 2 * PAGE, MEMORY_CONTENT],
     ]);
+  });
+
+  it('tells bytes apart that another clause explains, until their page is written again', () => {
+    const store = new PageStore(PAGE);
+    const seen = () =>
+      contentRules(8, (see) => store.visit(0, 8, see)).map(({ at, bytes, clause }) => [
+        at,
+        (bytes as Uint8Array).length,
+        clause,
+      ]);
+    store.write(0, new Uint8Array(8).fill(1), EDU);
+    store.explain(1, 5, TEST_DEVICES);
+    store.explain(2, 2, EMULATED);
+    expect(seen()).to.deep.equal([
+      [0, 1, EDU],
+      [1, 1, TEST_DEVICES],
+      [2, 2, EMULATED],
+      [4, 2, TEST_DEVICES],
+      [6, 2, EDU],
+    ]);
+    store.write(7, Uint8Array.of(1), EDU);
+    expect(seen()).to.deep.equal([[0, 8, EDU]]);
   });
 
   it('hashes and counts a fill like the bytes it stands for', () => {

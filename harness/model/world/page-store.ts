@@ -7,8 +7,17 @@ interface Page {
   bytes: Uint8Array;
   unknown: Uint8Array | undefined;
   by: Clause | undefined;
+  /** Bytes of it, ascending and apart, that another clause than `by` explains. */
+  explained: readonly Explained[] | undefined;
   /** Two stores hold this very page since one was copied from the other; whoever writes first takes a copy. */
   shared: boolean;
+}
+
+/** Bytes of a page, [from, to), that a clause of their own explains. */
+interface Explained {
+  readonly from: number;
+  readonly to: number;
+  readonly by: Clause;
 }
 
 /** Neighbouring pages, by page index: a single page, or any number of pages filled with one byte (`undefined`: unknown bytes). */
@@ -67,6 +76,19 @@ export class PageStore {
       page.bytes.set(bytes.subarray(done, done + to - from), from);
       page.unknown?.fill(0, from, to);
       page.by = by;
+      page.explained = undefined;
+    });
+  }
+
+  /** Says which clause explains bytes that were written before, where that of the rest of the page would not; until the page is written again. */
+  explain(at: number, size: number, by: Clause): void {
+    this.#eachPage(at, size, (index, from, to) => {
+      const page = this.#own(index);
+      const others = (page.explained ?? []).flatMap((one) => [
+        { ...one, to: Math.min(one.to, from) },
+        { ...one, from: Math.max(one.from, to) },
+      ]);
+      page.explained = [...others.filter((one) => one.from < one.to), { from, to, by }].sort((a, b) => a.from - b.from);
     });
   }
 
@@ -123,9 +145,10 @@ export class PageStore {
       zerosTo(Math.min(chunkAt, end));
       const to = Math.min(Number(chunk.end) * pageSize, end);
       if ('page' in chunk) {
-        const { bytes, unknown, by } = chunk.page;
-        const [low, high] = [position - chunkAt, to - chunkAt];
-        see({ size: to - position, bytes: bytes.subarray(low, high), unknown: unknown?.subarray(low, high), by });
+        const { bytes, unknown } = chunk.page;
+        for (const { from: low, to: high, by } of parts(chunk.page, position - chunkAt, to - chunkAt)) {
+          see({ size: high - low, bytes: bytes.subarray(low, high), unknown: unknown?.subarray(low, high), by });
+        }
       } else {
         see({ size: to - position, byte: chunk.byte, by: chunk.by });
       }
@@ -205,11 +228,11 @@ export class PageStore {
 
   #copyOf(chunk: Chunk | undefined): Page {
     if (chunk !== undefined && 'page' in chunk) {
-      const { bytes, unknown, by } = chunk.page;
-      return { bytes: bytes.slice(), unknown: unknown?.slice(), by, shared: false };
+      const { bytes, unknown, by, explained } = chunk.page;
+      return { bytes: bytes.slice(), unknown: unknown?.slice(), by, explained, shared: false };
     }
     const bytes = new Uint8Array(this.pageSize);
-    const page: Page = { bytes, unknown: undefined, by: chunk?.by, shared: false };
+    const page: Page = { bytes, unknown: undefined, by: chunk?.by, explained: undefined, shared: false };
     if (chunk === undefined) return page;
     if (chunk.byte === undefined) page.unknown = new Uint8Array(this.pageSize).fill(1);
     else bytes.fill(chunk.byte);
@@ -223,6 +246,7 @@ export class PageStore {
       if (byte === undefined) page.unknown ??= new Uint8Array(this.pageSize);
       page.unknown?.fill(byte === undefined ? 1 : 0, from, to);
       page.by = by;
+      page.explained = undefined;
     });
   }
 
@@ -250,4 +274,21 @@ export class PageStore {
       if (chunk.end > to) this.#chunks.insert({ ...chunk, start: to });
     }
   }
+}
+
+/** The bytes [low, high) of a page, cut where another clause explains them. */
+function* parts(
+  { by, explained }: Page,
+  low: number,
+  high: number,
+): Generator<{ readonly from: number; readonly to: number; readonly by: Clause | undefined }> {
+  let done = low;
+  for (const one of explained ?? []) {
+    const [from, to] = [Math.max(one.from, done), Math.min(one.to, high)];
+    if (from >= to) continue;
+    if (from > done) yield { from: done, to: from, by };
+    yield { from, to, by: one.by };
+    done = to;
+  }
+  if (high > done) yield { from: done, to: high, by };
 }

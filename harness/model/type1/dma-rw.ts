@@ -1,0 +1,241 @@
+import type { Clause } from '../../spec/clause.ts';
+import { type Objection, rule } from '../clauses.ts';
+import type { Law } from '../law.ts';
+import type { PageStore, Piece } from '../world/page-store.ts';
+import type { Process } from '../world/process.ts';
+import type { Iommu, Mapping } from './state.ts';
+
+/* What a device without an IOMMU asks of its container: to read and write memory in its stead. */
+
+const CHUNK = 'vfio_iommu_type1_dma_rw_chunk(), drivers/vfio/vfio_iommu_type1.c';
+const MAX_IOVA = (1n << 64n) - 1n;
+
+/** What reading or writing is about. Addresses and sizes in bytes. */
+export interface RwCall {
+  readonly law: Law;
+  readonly iommu: Iommu;
+  readonly pageSize: number;
+  readonly caller: Process;
+  /** A thread of the kernel asks, which has no memory of its own. */
+  readonly byKernelThread: boolean;
+  readonly write: boolean;
+  readonly iova: bigint;
+  readonly size: number;
+  /** What is read to, or written from, from its first byte on. */
+  readonly buffer: PageStore;
+}
+
+/** The part of it that lies in one mapping, or from where on there is none. */
+interface Part {
+  readonly call: RwCall;
+  readonly mapping: Mapping | undefined;
+  readonly iova: bigint;
+  /** The first byte of the buffer that belongs to it, and how many do. */
+  readonly at: number;
+  readonly size: number;
+}
+
+/** The parts, up to the first IOVA that is not mapped. */
+const partsOf = (call: RwCall): readonly Part[] => {
+  const parts: Part[] = [];
+  for (let at = 0; at < call.size; ) {
+    const iova = (call.iova + BigInt(at)) & MAX_IOVA;
+    const mapping = call.iommu.mappings.containing(iova);
+    const left = BigInt(call.size - at);
+    const room = mapping === undefined ? left : mapping.end - iova;
+    const size = Number(room < left ? room : left);
+    parts.push({ call, mapping, iova, at, size });
+    if (mapping === undefined) break;
+    at += size;
+  }
+  return parts;
+};
+
+export const TRANSFERS = rule<(call: RwCall) => void>({
+  id: 'pin/reads-and-writes',
+  level: 'must',
+  says: 'Without pinning anything a device has memory read or written that its container maps, in the address space of the owner as it is then, over as many mappings as the range goes through; what the owner has at vaddr is what it sees.',
+  source: `vfio_dma_rw(), drivers/vfio/container.c; ${CHUNK}`,
+  rule: (call) => {
+    for (const part of partsOf(call)) transfer(part);
+  },
+});
+
+/** Which pages of a mapping are dirty because so many of its bytes were written from `at` on. */
+const WRITING_DIRTIES = rule<(at: bigint, size: number, pageSize: number) => { first: number; count: number }>({
+  id: 'pin/dirty-when-written',
+  level: 'must',
+  says: 'While dirty pages are logged every page that was written for a device is dirty, once, be it a single byte of it, pinned or not; reading makes none dirty.',
+  source: `${CHUNK}: bitmap_set()`,
+  rule: (at, size, pageSize) => {
+    const page = BigInt(pageSize);
+    const first = at / page;
+    return { first: Number(first), count: Number((at + BigInt(size) - 1n) / page - first) + 1 };
+  },
+});
+
+/** How much of what was written before a write failed is dirty. */
+const FAILED_WRITE_DIRTIES = rule<(written: number) => number>({
+  id: 'pin/dirty-when-partly-written',
+  level: 'should',
+  says: 'What was written before a write failed part of the way is dirty as well.',
+  source: 'include/uapi/linux/vfio.h: VFIO_IOMMU_DIRTY_PAGES: pages that are dirtied or potentially dirtied',
+  rule: (written) => written,
+});
+
+const vaddrOf = ({ iova }: Part, mapping: Mapping): bigint => mapping.vaddr + (iova - mapping.start);
+
+const transfer = (part: Part): void => {
+  const { call, mapping, at, size } = part;
+  if (mapping === undefined) return;
+  const { law, buffer, write } = call;
+  const by = law.of(TRANSFERS);
+  let done = 0;
+  const copy = (put: (done: number, piece: Piece) => void) => (piece: Piece) => {
+    put(done, piece);
+    done += piece.size;
+  };
+  const { space } = mapping.owner;
+  const vaddr = vaddrOf(part, mapping);
+  if (!write) {
+    const put = (offset: number, piece: Piece): void => {
+      if ('byte' in piece) buffer.fill(at + offset, piece.size, piece.byte, by);
+      else {
+        buffer.write(at + offset, piece.bytes, by);
+        hide(piece, (from, count) => buffer.conceal(at + offset + from, count));
+      }
+    };
+    space.visitBytes(vaddr, BigInt(size), copy(put));
+    return;
+  }
+  const put = (offset: number, piece: Piece): void => {
+    const to = vaddr + BigInt(offset);
+    if ('byte' in piece) space.fill(to, BigInt(piece.size), piece.byte, by);
+    else {
+      space.write(to, piece.bytes, by);
+      hide(piece, (from, count) => void space.fill(to + BigInt(from), BigInt(count), undefined, by));
+    }
+  };
+  buffer.visit(at, size, copy(put));
+  mark(part, mapping, law.of(WRITING_DIRTIES), size);
+};
+
+/** Tells the bytes of a piece that nobody can know. */
+const hide = ({ unknown }: { readonly unknown: Uint8Array | undefined }, see: (from: number, count: number) => void) =>
+  unknown?.forEach((one, at) => {
+    if (one === 1) see(at, 1);
+  });
+
+const mark = ({ call: { law, iommu, pageSize }, iova }: Part, mapping: Mapping, by: Clause, size: number): void => {
+  if (!iommu.tracking || size === 0) return;
+  const { first, count } = law.of(WRITING_DIRTIES).rule(iova - mapping.start, size, pageSize);
+  mapping.dirty.mark(by, first, count);
+};
+
+const reachOf = (part: Part, mapping: Mapping): bigint =>
+  mapping.owner.space.reach(vaddrOf(part, mapping), BigInt(part.size), part.call.write ? 'write' : 'read');
+
+type PartObjection = Objection<Part>;
+
+const partObjection = (stated: Omit<PartObjection, 'kind' | 'to' | 'level' | 'stage'>): PartObjection => ({
+  kind: 'objection',
+  to: TRANSFERS.id,
+  level: 'must',
+  stage: 'parts',
+  ...stated,
+});
+
+const isForeign = ({ call: { caller, byKernelThread } }: Part, { owner }: Mapping): boolean =>
+  !byKernelThread && caller.space !== owner.space;
+
+/** What refuses a part; those before it are transferred. */
+export const PART_OBJECTIONS: readonly PartObjection[] = [
+  partObjection({
+    id: 'pin/rw-unmapped',
+    says: 'Reading or writing an IOVA that is in no mapping is refused with EINVAL; what lies before it was transferred.',
+    source: CHUNK,
+    errnos: ['EINVAL'],
+    when: ({ mapping }) => mapping === undefined,
+  }),
+  partObjection({
+    id: 'pin/rw-beyond-access',
+    says: 'Writing what was mapped without WRITE, or reading what was mapped without READ, is refused with EPERM, and the memory stays as it was; with WRITE alone it can be written.',
+    source: `include/uapi/linux/vfio.h: VFIO_DMA_MAP_FLAG_WRITE: writable from device; ${CHUNK}`,
+    errnos: ['EPERM'],
+    when: ({ call: { write }, mapping }) => mapping !== undefined && (write ? !mapping.write : !mapping.read),
+  }),
+  partObjection({
+    id: 'pin/rw-owner-gone',
+    says: 'Reading or writing a mapping whose owner died, or has another address space since exec, is refused with EPERM.',
+    source: `${CHUNK}: mmget_not_zero()`,
+    errnos: ['EPERM'],
+    when: ({ mapping }) => mapping?.owner.space.alive === false,
+  }),
+  partObjection({
+    id: 'pin/rw-other-process',
+    says: 'Reading or writing in the name of a process is refused with EFAULT when the mapping belongs to another one, child or parent included; a thread of the kernel, which has no memory of its own, reaches every mapping.',
+    source: `${CHUNK}: current->mm != mm`,
+    errnos: ['EFAULT'],
+    when: (part) => part.mapping?.owner.space.alive === true && isForeign(part, part.mapping),
+  }),
+  partObjection({
+    id: 'pin/rw-unreachable-memory',
+    says: 'Reading or writing memory that the owner itself cannot use that way is refused with EFAULT.',
+    source: `${CHUNK}: copy_to_user(), copy_from_user()`,
+    errnos: ['EFAULT'],
+    when: (part) =>
+      part.mapping?.owner.space.alive === true &&
+      !isForeign(part, part.mapping) &&
+      reachOf(part, part.mapping) < BigInt(part.size),
+    leaves: (part) => {
+      if (part.mapping !== undefined) transferPartly(part, part.mapping);
+    },
+  }),
+];
+
+/** How far the processor gets before a fault is its own business: up to there bytes may be old or new. */
+const transferPartly = (part: Part, mapping: Mapping): void => {
+  const { call, at, size } = part;
+  const by = call.law.of(TRANSFERS);
+  if (!call.write) {
+    call.buffer.fill(at, size, undefined, by);
+    return;
+  }
+  const reached = reachOf(part, mapping);
+  mapping.owner.space.fill(vaddrOf(part, mapping), reached, undefined, by);
+  const clause = call.law.of(FAILED_WRITE_DIRTIES);
+  mark(part, mapping, clause, clause.rule(Number(reached)));
+};
+
+/** The first part that is refused, if any is; `leave` transfers the parts before it. */
+export const refusedPart = (
+  call: RwCall,
+): { readonly part: Part; readonly objections: readonly PartObjection[]; readonly leave: () => void } | undefined => {
+  const parts = partsOf(call);
+  const objections = PART_OBJECTIONS.map((one) => call.law.of(one));
+  const index = parts.findIndex((part) => objections.some((one) => one.when(part) !== false));
+  const part = parts[index];
+  if (part === undefined) return undefined;
+  return {
+    part,
+    objections,
+    leave: () => {
+      for (const done of parts.slice(0, index)) transfer(done);
+    },
+  };
+};
+
+/** What refuses a transfer before anything is looked at. */
+export const RW_NOTHING: Objection<RwCall> = {
+  kind: 'objection',
+  to: TRANSFERS.id,
+  stage: 'arguments',
+  id: 'pin/rw-nothing',
+  level: 'must',
+  says: 'Reading or writing no bytes is refused with EINVAL.',
+  source: 'vfio_dma_rw(), drivers/vfio/container.c',
+  errnos: ['EINVAL'],
+  when: ({ size }) => size === 0,
+};
+
+export const DMA_RW_CLAUSES = [TRANSFERS, WRITING_DIRTIES, FAILED_WRITE_DIRTIES, RW_NOTHING, ...PART_OBJECTIONS];

@@ -1,0 +1,264 @@
+import {
+  EMULATED_BY_KERNEL_THREAD,
+  EMULATED_LOAD,
+  EMULATED_PIN,
+  EMULATED_PIN_READ,
+  EMULATED_PIN_WRITE,
+  EMULATED_READ,
+  EMULATED_STORE,
+  EMULATED_UNPIN,
+  EMULATED_UNPIN_ALL,
+  EMULATED_WINDOW,
+  EMULATED_WRITE,
+  emulatedCommand,
+  emulatedWords,
+} from '../../uapi/emulated-test.ts';
+import type { Errno } from '../../uapi/errno.ts';
+import { decode, encode, sizeOf } from '../../uapi/struct.ts';
+import { answerInStages } from '../answer.ts';
+import type { Answer, Outcome } from '../outcome.ts';
+import { EMULATED } from '../world/clauses.ts';
+import { contentRules } from '../world/content.ts';
+import type { KernelFile } from '../world/kernel-file.ts';
+import type { Process } from '../world/process.ts';
+import { RW_NOTHING, refusedPart, TRANSFERS } from './dma-rw.ts';
+import { letGo, letGoOfAll } from './emulated-device.ts';
+import { type Emulated, timesHeld } from './emulated-state.ts';
+import type { DeviceFile } from './files.ts';
+import { closeDevice } from './membership.ts';
+import { PIN_OBJECTIONS, PINS, type PinCall, pinCall } from './pin.ts';
+import type { Iommu } from './state.ts';
+
+/** How often a device pins at most, and the most pages that a command may speak of (fixtures/modules/emulated). */
+const MAX_PINS = 65_536;
+const MAX_COUNT = 0x7fff_ffffn;
+
+/** The file of an opened device of the test module: fixtures/modules/emulated/README.md. */
+export const emulatedFile = (file: DeviceFile, emulated: Emulated): KernelFile => {
+  const { vfio, group, device } = file;
+  const words = sizeOf(emulatedWords);
+  const { start, size: windowSize } = EMULATED_WINDOW;
+  return {
+    kind: 'emulated',
+    ioctl: () => ({ unspecified: 'what the test device says of itself is no business of VFIO' }),
+    pread: (_, offset, size) => {
+      const at = Number(offset);
+      if (lies(at, size, 0, words)) {
+        const bytes = wordsOf(emulated).subarray(at, at + size);
+        return does(size, () => undefined, { out: [{ at: 0, bytes, clause: EMULATED }] });
+      }
+      if (!lies(at, size, start, windowSize)) return refuses('EBADMSG');
+      const out = contentRules(size, (see) => emulated.window.visit(at - start, size, see));
+      return does(size, () => undefined, { out });
+    },
+    pwrite: (caller, offset, data) => {
+      const at = Number(offset);
+      if (lies(at, data.length, start, windowSize)) {
+        return does(data.length, () => emulated.window.write(at - start, data));
+      }
+      if (at !== 0 || data.length !== sizeOf(emulatedCommand)) return refuses('EBADMSG');
+      const iommu = group.container?.iommu;
+      if (iommu === undefined) return { unspecified: 'a device without a container' };
+      return command({ file, emulated, iommu, caller }, data);
+    },
+    backing: () => ({ kind: 'unspecified', why: 'the test device cannot be mapped' }),
+    release: () => {
+      device.opened--;
+      if (device.opened === 0) letGoOfAll(vfio.law, emulated, group.container);
+      closeDevice(vfio, group);
+    },
+  };
+};
+
+const lies = (at: number, size: number, start: number, length: number): boolean =>
+  size > 0 && at >= start && at < start + length && size <= start + length - at;
+
+const does = (size: number, commit: () => void, rest: Partial<Outcome> = {}): Answer => ({
+  allowed: [done(size, commit, rest)],
+});
+
+const done = (size: number, commit: () => void, rest: Partial<Outcome> = {}): Outcome => ({
+  ret: { exactly: BigInt(size) },
+  errno: 0,
+  clauses: [EMULATED],
+  commit,
+  ...rest,
+});
+
+const refuses = (errno: Errno): Answer => ({
+  allowed: [{ ret: { exactly: -1n }, errno, clauses: [EMULATED], commit: () => undefined }],
+});
+
+const wordsOf = (emulated: Emulated): Uint8Array => {
+  const { held, unmaps } = emulated;
+  return encode(emulatedWords, {
+    pins: BigInt(timesHeld(emulated)),
+    pages: BigInt(held.size),
+    unmaps: unmaps.count,
+    unmap_iova: unmaps.iova,
+    unmap_size: unmaps.size,
+    unmap_pins: unmaps.pins,
+  });
+};
+
+/** A command: whom it is given to, and in whose name. */
+interface Given {
+  readonly file: DeviceFile;
+  readonly emulated: Emulated;
+  readonly iommu: Iommu;
+  readonly caller: Process;
+}
+
+/** What a command speaks of: IOVA, and how many pages or bytes. */
+interface Asked {
+  readonly op: number;
+  readonly flags: number;
+  readonly iova: bigint;
+  readonly count: bigint;
+}
+
+const command = (given: Given, data: Uint8Array): Answer => {
+  const { reserved, ...asked } = decode(emulatedCommand, data);
+  if (reserved !== 0n) return refuses('EBADMSG');
+  switch (asked.op) {
+    case EMULATED_PIN:
+      return pin(given, asked);
+    case EMULATED_UNPIN:
+      return letsGo(given, asked);
+    case EMULATED_READ:
+    case EMULATED_WRITE:
+      return readOrWrite(given, asked);
+    case EMULATED_LOAD:
+    case EMULATED_STORE:
+      return copy(given, asked);
+    case EMULATED_UNPIN_ALL: {
+      if (asked.flags !== 0 || asked.iova !== 0n || asked.count !== 0n) return refuses('EBADMSG');
+      const { file, emulated } = given;
+      return commanded(() => letGoOfAll(file.vfio.law, emulated, file.group.container));
+    }
+    default:
+      return refuses('EBADMSG');
+  }
+};
+
+const commanded = (commit: () => void): Answer => does(sizeOf(emulatedCommand), commit);
+
+/** Whether the pages can be spoken of: they begin at one, and do not go beyond the last. */
+const areWholePages = ({ iova, count }: Asked, pageSize: bigint): boolean =>
+  iova % pageSize === 0n && count <= MAX_COUNT && iova + count * pageSize <= 1n << 64n;
+
+const pin = ({ file: { vfio }, emulated, iommu }: Given, asked: Asked): Answer => {
+  const pageSize = vfio.platform.pageSizeBytes;
+  const { flags, iova, count } = asked;
+  if ((flags & ~(EMULATED_PIN_READ | EMULATED_PIN_WRITE)) !== 0) return refuses('EBADMSG');
+  if (!areWholePages(asked, BigInt(pageSize))) return refuses('EBADMSG');
+  const write = (flags & EMULATED_PIN_WRITE) !== 0;
+  const read = (flags & EMULATED_PIN_READ) !== 0;
+  const call = pinCall({ law: vfio.law, iommu, pageSize, iova, count: Number(count), read, write });
+  if (count * 8n <= BigInt(pageSize) && timesHeld(emulated) + Number(count) > MAX_PINS) return refuses('EDQUOT');
+  const stages = PIN_OBJECTIONS.map((stage) => stage.map((one) => vfio.law.of(one)));
+  const pins = vfio.law.of(PINS);
+  const commit = (): void => hold(emulated, call, pins.rule(call, call.pages()));
+  return answerInStages(stages, call, () => [done(sizeOf(emulatedCommand), commit, { clauses: [pins] })]);
+};
+
+const hold = ({ held }: Emulated, { iova, pageSize, write }: PinCall, runs: ReturnType<typeof PINS.rule>): void => {
+  for (const [index, run] of runs.entries()) {
+    const page = iova / BigInt(pageSize) + BigInt(index);
+    const known = held.get(page);
+    if (known === undefined) held.set(page, { run, times: 1, writable: write });
+    else {
+      known.times++;
+      known.writable ||= write;
+    }
+  }
+};
+
+const letsGo = ({ file, emulated }: Given, asked: Asked): Answer => {
+  const { vfio, group } = file;
+  const pageSize = BigInt(vfio.platform.pageSizeBytes);
+  const { flags, iova, count } = asked;
+  if (flags !== 0 || !areWholePages(asked, pageSize) || count === 0n || count * 8n > pageSize) {
+    return refuses('EBADMSG');
+  }
+  const pages = Array.from({ length: Number(count) }, (_, index) => iova / pageSize + BigInt(index));
+  if (pages.some((page) => !emulated.held.has(page))) return refuses('ENOENT');
+  return commanded(() => {
+    for (const page of pages) letGo(vfio.law, emulated, group.container, page, 1);
+  });
+};
+
+const readOrWrite = ({ file: { vfio }, emulated, iommu, caller }: Given, { op, flags, iova, count }: Asked): Answer => {
+  const { law, platform } = vfio;
+  if (count > BigInt(EMULATED_WINDOW.size) || (flags & ~EMULATED_BY_KERNEL_THREAD) !== 0) return refuses('EBADMSG');
+  const call = {
+    law,
+    iommu,
+    pageSize: platform.pageSizeBytes,
+    caller,
+    byKernelThread: flags !== 0,
+    write: op === EMULATED_WRITE,
+    iova,
+    size: Number(count),
+    buffer: emulated.window,
+  };
+  const transfers = law.of(TRANSFERS);
+  const succeed = (): readonly [Outcome] => [
+    done(sizeOf(emulatedCommand), () => transfers.rule(call), { clauses: [transfers] }),
+  ];
+  const refused = refusedPart(call);
+  return refused === undefined
+    ? answerInStages([[law.of(RW_NOTHING)]], call, succeed)
+    : withLeave(answerInStages([refused.objections], refused.part, succeed), refused.leave);
+};
+
+/** Does something before whatever an answer commits. */
+const withLeave = (answer: Answer, leave: () => void): Answer => {
+  if ('unspecified' in answer) return answer;
+  const [first, ...others] = answer.allowed.map(
+    (outcome): Outcome => ({
+      ...outcome,
+      commit: () => {
+        leave();
+        outcome.commit();
+      },
+    }),
+  );
+  return first === undefined ? answer : { allowed: [first, ...others] };
+};
+
+/** LOAD and STORE: bytes of pages that the device holds. */
+const copy = ({ emulated }: Given, { op, flags, iova, count }: Asked): Answer => {
+  const { window, held } = emulated;
+  if (flags !== 0 || count === 0n || count > BigInt(EMULATED_WINDOW.size) || iova + count > 1n << 64n) {
+    return refuses('EBADMSG');
+  }
+  const pageSize = BigInt(window.pageSize);
+  const stored = op === EMULATED_STORE;
+  const copies: (() => void)[] = [];
+  const until = (errno: Errno): Answer => {
+    const [outcome] = (refuses(errno) as { allowed: readonly [Outcome] }).allowed;
+    return { allowed: [{ ...outcome, commit: () => runAll(copies) }] };
+  };
+  for (let at = 0n; at < count; ) {
+    const from = iova + at;
+    const page = held.get(from / pageSize);
+    const offset = from % pageSize;
+    const size = Number(count - at < pageSize - offset ? count - at : pageSize - offset);
+    if (page === undefined) return until('ENOENT');
+    if (stored && !page.writable) return until('EROFS');
+    const { pages, first } = page.run;
+    const [inPage, inWindow] = [first * window.pageSize + Number(offset), Number(at)];
+    copies.push(() =>
+      stored
+        ? pages.copyBytes(inPage, window, inWindow, size, PINS)
+        : window.copyBytes(inWindow, pages, inPage, size, PINS),
+    );
+    at += BigInt(size);
+  }
+  return commanded(() => runAll(copies));
+};
+
+const runAll = (acts: readonly (() => void)[]): void => {
+  for (const act of acts) act();
+};
