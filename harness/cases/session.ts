@@ -6,9 +6,10 @@ import type { Verdict } from '../oracle/verdict.ts';
 import type { Platform } from '../program/platform.ts';
 import type { Program, Run } from '../program/step.ts';
 import type { CaseRecord } from '../report/record.ts';
+import type { ClauseId } from '../spec/clause.ts';
 import { HostTrouble } from '../trouble.ts';
 import type { Case } from './case.ts';
-import { checkModel } from './check-model.ts';
+import { checkModel, type ModelCheck } from './check-model.ts';
 import { cleanup } from './cleanup.ts';
 import { createExecutor, type Executor } from './executor.ts';
 import { recordOfCase } from './record-of-case.ts';
@@ -20,7 +21,11 @@ export type MakeModel = (platform: Platform, lets: Program['lets']) => Machine;
 export interface SessionOptions {
   /** Whether a clause is in force in the revision; cases of one that is not do not belong to the run. */
   readonly inForce: (clause: string) => boolean;
+  /** Requests that mean something else in the revision than when a clause was stated: cases of it that make them do not belong to the run either. */
+  readonly retakenSince: (clause: ClauseId) => ReadonlySet<bigint>;
   readonly makeModel: MakeModel;
+  /** The same for the revision that it is built on, if it is. */
+  readonly makeBaseModel?: MakeModel;
   /** The platform that the model assumes when there is no host. */
   readonly platform: Platform;
   /** Asked for when the first case runs, so that hosts can come up while suites are loaded. */
@@ -35,8 +40,8 @@ export interface SessionOptions {
 export interface Session {
   /** Whether cases of a clause belong to the run. */
   inForce(clause: string): boolean;
-  /** Adds a case; all cases are added before the first one runs. */
-  add(one: Case): void;
+  /** Adds a case, unless it does not belong to the run; all cases are added before the first one runs. */
+  add(one: Case): boolean;
   run(one: Case): Promise<CaseRecord>;
   /** Known differences that were expected in the cases that ran, and that none of them showed. */
   disappeared(): readonly string[];
@@ -73,7 +78,12 @@ export const createSession = (options: SessionOptions): Session => {
 
   return {
     inForce: options.inForce,
-    add: (one) => void cases.push(one),
+    add: (one) => {
+      const retaken = options.retakenSince(one.clause);
+      const belongs = retaken.size === 0 || !makes(one.steps, retaken);
+      if (belongs) cases.push(one);
+      return belongs;
+    },
     run: async (one) => {
       const [firstHost, ...others] = options.hosts();
       const platform = firstHost?.facts.platform ?? options.platform;
@@ -83,7 +93,8 @@ export const createSession = (options: SessionOptions): Session => {
       const reason = unsupported(one, platform);
       if (reason !== undefined) return finish({ kind: 'unsupported', reason });
       if (firstHost === undefined) {
-        const { disagreement } = checkModel(options.makeModel(platform, program.lets), program, one.expectations);
+        const { disagreement, superseded } = checkCase(options, platform, program, one);
+        if (superseded === true) return finish(SUPERSEDED);
         return finish(
           disagreement === undefined ? { kind: 'conforms' } : { kind: 'harness-error', reason: disagreement },
         );
@@ -101,12 +112,35 @@ export const createSession = (options: SessionOptions): Session => {
   };
 };
 
+const SUPERSEDED: Verdict = {
+  kind: 'unsupported',
+  reason: 'the revision changes what these cases expect; on a host its model alone says what must follow',
+};
 const NOTHING_BUILT: Verdict = { kind: 'unsupported', reason: 'no modules were built for this kernel' };
 
 const programFor = (one: Case, platform: Platform): Program => ({
   lets: letsOf(platform),
   steps: [...one.steps, ...cleanup(one.steps)],
 });
+
+/**
+ * A case through the model of the revision. Cases are written for what a revision is built on: where that agrees with a
+ * case and the revision does not, the revision changes what the case expects, which is no fault of the case's, and the
+ * model alone says what must follow.
+ */
+const checkCase = (
+  { makeModel, makeBaseModel }: SessionOptions,
+  platform: Platform,
+  program: Program,
+  { expectations }: Case,
+): ModelCheck & { readonly superseded?: true } => {
+  const check = (make: MakeModel, expected: Case['expectations']): ModelCheck =>
+    checkModel(make(platform, program.lets), program, expected);
+  const found = check(makeModel, expectations);
+  if (found.disagreement === undefined || makeBaseModel === undefined) return found;
+  if (check(makeBaseModel, expectations).disagreement !== undefined) return found;
+  return { ...check(makeModel, []), superseded: true };
+};
 
 /** Runs a case on its host; the model works while the host does. */
 const runOnHost = async (
@@ -120,7 +154,7 @@ const runOnHost = async (
   const makeMachine = () => options.makeModel(facts.platform, program.lets);
   const running = executor.run(index).catch(asTrouble);
   await sentAhead();
-  const { disagreement, wanted } = checkModel(makeMachine(), program, one.expectations);
+  const { disagreement, wanted } = checkCase(options, facts.platform, program, one);
   const run = await running;
   if (run instanceof HostTrouble) {
     return recordOfCase(one, program, { kind: 'host-lost', reason: run.message }, undefined, []);
@@ -152,6 +186,12 @@ const asTrouble = (cause: unknown): HostTrouble => {
   if (cause instanceof HostTrouble) return cause;
   throw cause;
 };
+
+/** Whether a program makes one of these requests. */
+const makes = (steps: Program['steps'], requests: ReadonlySet<bigint>): boolean =>
+  steps
+    .flatMap((step) => (step.op === 'repeat' ? step.body : [step]))
+    .some((call) => call.op === 'ioctl' && requests.has(call.request));
 
 const callCount = (steps: Program['steps']): number =>
   steps.reduce((count, step) => count + (step.op === 'repeat' ? step.body.length : 1), 0);

@@ -47,7 +47,7 @@ const register = (title: string, make: () => Omit<Case, 'id' | 'clause' | 'title
   const id = `${currentClause}: ${title}`;
   if (!selected(id) || !session.inForce(currentClause)) return;
   const one = { id, clause: currentClause, title, ...make() };
-  session.add(one);
+  if (!session.add(one)) return;
   it(title, async function () {
     settle(this, await session.run(one));
   });

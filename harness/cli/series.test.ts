@@ -24,6 +24,19 @@ const OBJECTIONS: Readonly<Record<string, readonly string[]>> = {
     'change-dma-owner/unreadable-argument',
     'change-dma-owner/unreadable-pairs',
   ],
+  // Bounds, argsz and flags, the exact size, and dirty pages in place of pinned ones. Calls that go beyond 2^64 hang the posted kernel.
+  'get-dirty-bitmap': [
+    'get-dirty-bitmap/argsz',
+    'get-dirty-bitmap/dirty-when-written',
+    'get-dirty-bitmap/exact-size',
+    'get-dirty-bitmap/flags',
+    'get-dirty-bitmap/gets',
+    'get-dirty-bitmap/no-pages',
+    'get-dirty-bitmap/page-limit',
+    'get-dirty-bitmap/unaligned',
+    'get-dirty-bitmap/unwritable-bitmap',
+    'get-dirty-bitmap/wraps',
+  ],
   'nesting-cap': [
     'nesting-cap/info-aligned',
     'nesting-cap/nothing-stale',

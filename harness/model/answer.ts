@@ -12,7 +12,7 @@ import type { IoctlCall } from './world/kernel-file.ts';
 export const answerRequest = <F, S>(provision: Provision<F, S>, file: F, call: IoctlCall): Answer => {
   const { request, objections } = provision;
   const situation = request.situation(file, call);
-  return answerInStages(objections, situation, () => successes(provision, situation));
+  return answerInStages(objections, situation, () => successes(provision, situation), request.untouched);
 };
 
 /** The same for something that is no ioctl: what it allows when no objection surely holds is told by `succeed`. */
@@ -20,8 +20,9 @@ export const answerInStages = <S>(
   stages: readonly (readonly Objection<S>[])[],
   situation: S,
   succeed: () => readonly [Outcome, ...Outcome[]],
+  untouched?: Clause,
 ): Answer => {
-  const refusals = new Refusals();
+  const refusals = new Refusals(untouched);
   for (const stage of stages) {
     for (const one of stage) refusals.weigh(one, situation);
     if (refusals.certain) return refusals.answer();
@@ -40,7 +41,13 @@ export const refusalOf = <S>(objections: readonly Objection<S>[], situation: S):
 /** Collects objections that hold, by errno: one outcome for each, with all the clauses that lead to it. */
 class Refusals {
   certain = false;
+  /** The clause that is broken when a refused call writes. */
+  readonly #untouched: Clause | undefined;
   readonly #byErrno = new Map<Errno, { clauses: [Clause, ...Clause[]]; commit: () => void }>();
+
+  constructor(untouched?: Clause) {
+    this.#untouched = untouched;
+  }
 
   weigh<S>(one: Objection<S>, situation: S): void {
     const holds = one.when(situation);
@@ -64,6 +71,7 @@ class Refusals {
     return [...this.#byErrno].map(([errno, { clauses, commit }]) => ({
       ret: { exactly: -1n },
       errno,
+      ...(this.#untouched === undefined ? {} : { untouched: this.#untouched }),
       clauses,
       commit,
     }));

@@ -1,5 +1,5 @@
 import type { Machine } from '../model/machine.ts';
-import type { Outcome } from '../model/outcome.ts';
+import type { Answer, Outcome } from '../model/outcome.ts';
 import { initialBytes } from '../program/inline.ts';
 import type { Call, Observation, Program, Run } from '../program/step.ts';
 import { printCall } from '../program/text.ts';
@@ -132,15 +132,15 @@ const judgeCall = (
   iteration: number,
   divergences: Divergence[],
 ): boolean => {
+  const answer = machine.answer(call, iteration);
   if (seen.trampled !== undefined && seen.trampled.length > 0) {
     divergences.push({
       ...placeOf(call, seen, iteration),
-      clauses: [WITHIN_ARGUMENT],
+      clauses: [writesNoMore(answer)],
       expected: 'guard bytes untouched',
       observed: `guard bytes changed at ${seen.trampled.join(', ')}`,
     });
   }
-  const answer = machine.answer(call, iteration);
   if ('unspecified' in answer) {
     answer.commit?.();
     return false;
@@ -160,6 +160,10 @@ const judgeCall = (
   nearest.commit();
   return false;
 };
+
+/** The clause that says how far a call writes: its own, where it has one. */
+const writesNoMore = (answer: Answer): Clause =>
+  ('unspecified' in answer ? undefined : answer.allowed[0].untouched) ?? WITHIN_ARGUMENT;
 
 /** A deviation that the model can follow is told once; it comes back with every such call. */
 const isTold = (divergences: readonly Divergence[], clause: Clause): boolean =>

@@ -2,6 +2,8 @@ import type { Revision } from '../spec/revision.ts';
 import { UsageTrouble } from '../trouble.ts';
 import { CHANGE_DMA_OWNER_POSTED } from './change-dma-owner/posted.ts';
 import { CHANGE_DMA_OWNER_REVIEWED } from './change-dma-owner/reviewed.ts';
+import { GET_DIRTY_BITMAP_POSTED } from './get-dirty-bitmap/posted.ts';
+import { GET_DIRTY_BITMAP_REVIEWED } from './get-dirty-bitmap/reviewed.ts';
 import { IOVA_BITMAP_POSTED, IOVA_BITMAP_REVIEWED } from './iova-bitmap.ts';
 import { LINUX_6_1 } from './linux-6.1.ts';
 import { LINUX_6_12 } from './linux-6.12.ts';
@@ -18,6 +20,8 @@ export const REVISIONS: readonly Revision[] = [
   LINUX_7_2,
   CHANGE_DMA_OWNER_POSTED,
   CHANGE_DMA_OWNER_REVIEWED,
+  GET_DIRTY_BITMAP_POSTED,
+  GET_DIRTY_BITMAP_REVIEWED,
   IOVA_BITMAP_POSTED,
   IOVA_BITMAP_REVIEWED,
   MEDIATE_OPS_POSTED,

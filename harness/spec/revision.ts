@@ -18,6 +18,8 @@ export interface Revision {
   readonly structs?: readonly AnyStruct[];
   /** Numbers that are taken besides those of the base. */
   readonly numbers?: readonly TakenNumber[];
+  /** Requests that had another meaning in the base. What was written for the base and makes one says nothing of this revision. */
+  readonly retaken?: readonly bigint[];
 }
 
 /**
@@ -81,6 +83,13 @@ export const structsOf = (revision: Revision): readonly AnyStruct[] => {
 /** All numbers that are taken in a revision. */
 export const takenNumbers = (revision: Revision): readonly TakenNumber[] =>
   lineOf(revision).flatMap(({ numbers = [] }) => numbers);
+
+/** The requests that took another meaning since a clause was stated. */
+export const retakenSince = (revision: Revision, clause: ClauseId): ReadonlySet<bigint> => {
+  const since = [...lineOf(revision)].reverse();
+  const stated = since.findIndex(({ clauses }) => (clauses[clause] ?? null) !== null);
+  return new Set(since.slice(0, Math.max(stated, 0)).flatMap(({ retaken = [] }) => retaken));
+};
 
 /** A revision and what it is built on, from the root on. */
 const lineOf = (revision: Revision): readonly Revision[] => [

@@ -17,3 +17,6 @@ export const getDirtyBitmapReviewed = struct('vfio_iommu_get_dirty_bitmap', {
   /** Whole 64-bit words. */
   dirty_bitmap: flexible(u8),
 });
+
+/** The number that both forms take; VFIO_IOMMU_DIRTY_PAGES has it today. */
+export const VFIO_IOMMU_GET_DIRTY_BITMAP = 0x3b75n;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type Mocha from 'mocha';
 import { MODEL_PLATFORM } from '../../cases/model-platform.ts';
-import { createSession, type Session } from '../../cases/session.ts';
+import { createSession, type MakeModel, type Session } from '../../cases/session.ts';
 import type { Host } from '../../hosts/host.ts';
 import { type KernelChoice, kernelNamed, kernelWithPatches } from '../../kernels/choice.ts';
 import { createModel } from '../../model/create-model.ts';
@@ -13,7 +13,7 @@ import { checkIsFree } from '../../report/live.ts';
 import { revisionNamed } from '../../revisions/index.ts';
 import type { Clause } from '../../spec/clause.ts';
 import type { Revision } from '../../spec/revision.ts';
-import { inForce } from '../../spec/revision.ts';
+import { inForce, retakenSince } from '../../spec/revision.ts';
 import { EXIT, Trouble, UsageTrouble } from '../../trouble.ts';
 import type { Command, Given } from '../command.ts';
 import { inspectBuild } from '../inspect-build.ts';
@@ -113,7 +113,9 @@ const runSuites = async (given: Given): Promise<number> => {
   const clauses: ReadonlyMap<string, Clause> = inForce(revision);
   const session = createSession({
     inForce: (clause) => clauses.has(clause),
-    makeModel: (platform, lets) => createModel(revision, platform, lets),
+    retakenSince: (clause) => retakenSince(revision, clause),
+    makeModel: modelOf(revision),
+    ...(revision.base === undefined ? {} : { makeBaseModel: modelOf(revision.base) }),
     platform: MODEL_PLATFORM,
     hosts: () => hosts,
     deadlines: DEADLINES,
@@ -136,6 +138,11 @@ const runSuites = async (given: Given): Promise<number> => {
     await Promise.all(hosts.map((host) => host.close()));
   }
 };
+
+const modelOf =
+  (revision: Revision): MakeModel =>
+  (platform, lets) =>
+    createModel(revision, platform, lets);
 
 /** What `--kernel`, or `--patches` and `--base`, name. */
 const kernelGiven = async (given: Given): Promise<KernelChoice> => {

@@ -1,9 +1,9 @@
-import type { Clause } from '../../spec/clause.ts';
 import { type Objection, rule } from '../clauses.ts';
 import type { Law } from '../law.ts';
 import type { PageStore, Piece } from '../world/page-store.ts';
 import type { Process } from '../world/process.ts';
 import type { Iommu, Mapping } from './state.ts';
+import { witnessed } from './witness.ts';
 
 /* What a device without an IOMMU asks of its container: to read and write memory in its stead. */
 
@@ -61,28 +61,6 @@ export const TRANSFERS = rule<(call: RwCall) => void>({
   },
 });
 
-/** Which pages of a mapping are dirty because so many of its bytes were written from `at` on. */
-const WRITING_DIRTIES = rule<(at: bigint, size: number, pageSize: number) => { first: number; count: number }>({
-  id: 'pin/dirty-when-written',
-  level: 'must',
-  says: 'While dirty pages are logged every page that was written for a device is dirty, once, be it a single byte of it, pinned or not; reading makes none dirty.',
-  source: `${CHUNK}: bitmap_set()`,
-  rule: (at, size, pageSize) => {
-    const page = BigInt(pageSize);
-    const first = at / page;
-    return { first: Number(first), count: Number((at + BigInt(size) - 1n) / page - first) + 1 };
-  },
-});
-
-/** How much of what was written before a write failed is dirty. */
-const FAILED_WRITE_DIRTIES = rule<(written: number) => number>({
-  id: 'pin/dirty-when-partly-written',
-  level: 'should',
-  says: 'What was written before a write failed part of the way is dirty as well.',
-  source: 'include/uapi/linux/vfio.h: VFIO_IOMMU_DIRTY_PAGES: pages that are dirtied or potentially dirtied',
-  rule: (written) => written,
-});
-
 const vaddrOf = ({ iova }: Part, mapping: Mapping): bigint => mapping.vaddr + (iova - mapping.start);
 
 const transfer = (part: Part): void => {
@@ -117,7 +95,7 @@ const transfer = (part: Part): void => {
     }
   };
   buffer.visit(at, size, copy(put));
-  mark(part, mapping, law.of(WRITING_DIRTIES), size);
+  tell(part, mapping, 'written', size);
 };
 
 /** Tells the bytes of a piece that nobody can know. */
@@ -126,10 +104,18 @@ const hide = ({ unknown }: { readonly unknown: Uint8Array | undefined }, see: (f
     if (one === 1) see(at, 1);
   });
 
-const mark = ({ call: { law, iommu, pageSize }, iova }: Part, mapping: Mapping, by: Clause, size: number): void => {
-  if (!iommu.tracking || size === 0) return;
-  const { first, count } = law.of(WRITING_DIRTIES).rule(iova - mapping.start, size, pageSize);
-  mapping.dirty.mark(by, first, count);
+/** The pages of which bytes were written. */
+const tell = (
+  { call: { law, iommu, pageSize }, iova }: Part,
+  mapping: Mapping,
+  how: 'written' | 'partly written',
+  size: number,
+): void => {
+  if (size === 0) return;
+  const [at, page] = [iova - mapping.start, BigInt(pageSize)];
+  const first = at / page;
+  const count = Number((at + BigInt(size) - 1n) / page - first) + 1;
+  witnessed(law, { how, iommu, mapping, first: Number(first), count });
 };
 
 const reachOf = (part: Part, mapping: Mapping): bigint =>
@@ -203,8 +189,7 @@ const transferPartly = (part: Part, mapping: Mapping): void => {
   }
   const reached = reachOf(part, mapping);
   mapping.owner.space.fill(vaddrOf(part, mapping), reached, undefined, by);
-  const clause = call.law.of(FAILED_WRITE_DIRTIES);
-  mark(part, mapping, clause, clause.rule(Number(reached)));
+  tell(part, mapping, 'partly written', Number(reached));
 };
 
 /** The first part that is refused, if any is; `leave` transfers the parts before it. */
@@ -238,4 +223,4 @@ export const RW_NOTHING: Objection<RwCall> = {
   when: ({ size }) => size === 0,
 };
 
-export const DMA_RW_CLAUSES = [TRANSFERS, WRITING_DIRTIES, FAILED_WRITE_DIRTIES, RW_NOTHING, ...PART_OBJECTIONS];
+export const DMA_RW_CLAUSES = [TRANSFERS, RW_NOTHING, ...PART_OBJECTIONS];

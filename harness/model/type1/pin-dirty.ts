@@ -2,9 +2,11 @@ import { rule } from '../clauses.ts';
 import type { Law } from '../law.ts';
 import type { DirtyPages } from './dirty-bitmap.ts';
 import type { Iommu, Mapping } from './state.ts';
+import { witness } from './witness.ts';
 
 /* Which pages are dirty where devices have no IOMMU behind them: they tell what they use. */
 
+const HEADER = 'include/uapi/linux/vfio.h: VFIO_IOMMU_DIRTY_PAGES';
 const DRIVER = 'drivers/vfio/vfio_iommu_type1.c';
 
 /** Which pages of a mapping are dirty that no IOMMU holds. */
@@ -25,13 +27,37 @@ const DIRTY_AT_START = rule<(mapping: Mapping) => readonly number[]>({
   rule: ({ pins }) => [...pins.keys()],
 });
 
-/** Whether pinning a page makes it dirty. */
-const PINNING_DIRTIES = rule<() => boolean>({
+/** Pages that are pinned become dirty. */
+const PINNING_DIRTIES = witness({
   id: 'pin/dirty-when-pinned',
   level: 'must',
   says: 'A page that is pinned while dirty pages are logged is dirty at the next reading, for reading or writing alike, also when it was unpinned before that.',
   source: `vfio_iommu_type1_pin_pages(), ${DRIVER}: dirty_page_tracking`,
-  rule: () => true,
+  sees: (use, self) => {
+    if (use.how === 'pinned' && use.anew && use.iommu.tracking) use.mapping.dirty.mark(self, use.first, use.count);
+  },
+});
+
+/** Pages that are written for a device become dirty. */
+const WRITING_DIRTIES = witness({
+  id: 'pin/dirty-when-written',
+  level: 'must',
+  says: 'While dirty pages are logged every page that was written for a device is dirty, once, be it a single byte of it, pinned or not; reading makes none dirty.',
+  source: `vfio_iommu_type1_dma_rw_chunk(), ${DRIVER}: bitmap_set()`,
+  sees: ({ how, iommu, mapping, first, count }, self) => {
+    if (how === 'written' && iommu.tracking) mapping.dirty.mark(self, first, count);
+  },
+});
+
+/** So does what was written before a write failed. */
+const FAILED_WRITE_DIRTIES = witness({
+  id: 'pin/dirty-when-partly-written',
+  level: 'should',
+  says: 'What was written before a write failed part of the way is dirty as well.',
+  source: `${HEADER}: pages that are dirtied or potentially dirtied`,
+  sees: ({ how, iommu, mapping, first, count }, self) => {
+    if (how === 'partly written' && iommu.tracking) mapping.dirty.mark(self, first, count);
+  },
 });
 
 /** The pages of a mapping that stay dirty after they were reported. */
@@ -48,7 +74,7 @@ const FAILED_READING = rule<(dirty: readonly number[]) => readonly number[]>({
   id: 'pin/dirty-after-failed-reading',
   level: 'should',
   says: 'A reading that fails loses nothing: the pages that it could not report are dirty at the next one, and no others.',
-  source: `include/uapi/linux/vfio.h: VFIO_IOMMU_DIRTY_PAGES: the dirty bitmap is what migration goes by; vfio_iova_dirty_bitmap(), ${DRIVER}`,
+  source: `${HEADER}: the dirty bitmap is what migration goes by; vfio_iova_dirty_bitmap(), ${DRIVER}`,
   rule: (dirty) => dirty,
 });
 
@@ -67,12 +93,6 @@ export const startMarking = (law: Law, iommu: Iommu): void => {
   for (const mapping of iommu.mappings) mapping.dirty.reset(clause, clause.rule(mapping));
 };
 
-/** A page of a mapping was pinned. */
-export const markPinned = (law: Law, { tracking }: Iommu, { dirty }: Mapping, page: number): void => {
-  const clause = law.of(PINNING_DIRTIES);
-  if (tracking && clause.rule()) dirty.mark(clause, page);
-};
-
 /** The dirty pages of mappings were reported. */
 export const markReported = (law: Law, mappings: readonly Mapping[]): void => {
   const clause = law.of(STAYS_DIRTY);
@@ -89,8 +109,9 @@ export const markUnreported = (law: Law, { dirty }: Mapping, pages: number): voi
 
 /** A group with an IOMMU left. */
 export const markAfterIommu = (law: Law, iommu: Iommu): void => {
+  if (!iommu.tracking) return;
   const clause = law.of(LEAVING_DIRTIES);
-  if (!iommu.tracking || !clause.rule()) return;
+  if (!clause.rule()) return;
   for (const { dirty } of iommu.mappings) dirty.markAll(clause);
 };
 
@@ -98,6 +119,8 @@ export const PIN_DIRTY_CLAUSES = [
   MARKED_PAGES,
   DIRTY_AT_START,
   PINNING_DIRTIES,
+  WRITING_DIRTIES,
+  FAILED_WRITE_DIRTIES,
   STAYS_DIRTY,
   FAILED_READING,
   LEAVING_DIRTIES,

@@ -2,9 +2,9 @@ import { type Holds, type Objection, rule } from '../clauses.ts';
 import type { Law } from '../law.ts';
 import type { AddressSpace, Run } from '../world/address-space.ts';
 import { ownerExceedsLimit } from './accounting.ts';
-import { markPinned } from './pin-dirty.ts';
 import { pinOptions } from './pinning.ts';
-import type { Iommu, Mapping, Owner } from './state.ts';
+import type { Iommu, Mapping, Owner, Pin } from './state.ts';
+import { witnessed } from './witness.ts';
 
 /* What a device without an IOMMU asks of its container: to pin pages and let them go. */
 
@@ -73,22 +73,26 @@ export const PINS = rule<(call: PinCall, pages: readonly PageCall[]) => readonly
   rule: (call, pages) => pages.flatMap((page) => (page.mapping === undefined ? [] : [hold(call, page.mapping, page)])),
 });
 
-const hold = ({ law, iommu, pageSize }: PinCall, mapping: Mapping, { index }: PageCall): Run => {
-  const pin = mapping.pins.get(index);
-  if (pin !== undefined) {
-    pin.holds++;
-    return pin.run;
-  }
+const hold = (call: PinCall, mapping: Mapping, { index }: PageCall): Run => {
+  const { law, iommu, write } = call;
+  const known = mapping.pins.get(index);
+  if (known !== undefined) known.holds++;
+  const pin = known ?? pinAnew(call, mapping, index);
+  witnessed(law, { how: 'pinned', iommu, mapping, first: index, count: 1, pin, anew: known === undefined, write });
+  return pin.run;
+};
+
+const pinAnew = ({ law, pageSize }: PinCall, mapping: Mapping, index: number): Pin => {
   const { owner, vaddr, write } = mapping;
   const [run] = owner.space.pin(vaddr + BigInt(index * pageSize), 1, pinOptions(law, write)).runs;
   if (run === undefined) throw new RangeError('only a page that is there can be pinned');
-  mapping.pins.set(index, { run, holds: 1 });
+  const pin = { run, holds: 1 };
+  mapping.pins.set(index, pin);
   const clause = law.of(CHARGES_PINNED);
   const charged = clause.rule(mapping, run);
   owner.space.charge(charged, clause);
   mapping.charged += charged;
-  markPinned(law, iommu, mapping, index);
-  return run;
+  return pin;
 };
 
 /** How many pages are charged for one that devices pin. */
