@@ -37,3 +37,10 @@ export interface Case {
   /** It has no program: its clause is held against what was built instead. */
   readonly inspects?: true;
 }
+
+/** Whether the program of a case makes one of some requests. */
+export const makes = ({ steps }: Pick<Case, 'steps'>, requests: ReadonlySet<bigint>): boolean =>
+  requests.size > 0 &&
+  steps
+    .flatMap((step) => (step.op === 'repeat' ? step.body : [step]))
+    .some((call) => call.op === 'ioctl' && requests.has(call.request));

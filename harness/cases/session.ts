@@ -8,7 +8,7 @@ import type { Program, Run } from '../program/step.ts';
 import type { CaseRecord } from '../report/record.ts';
 import type { ClauseId } from '../spec/clause.ts';
 import { HostTrouble } from '../trouble.ts';
-import type { Case } from './case.ts';
+import { type Case, makes } from './case.ts';
 import { checkModel, type ModelCheck } from './check-model.ts';
 import { cleanup } from './cleanup.ts';
 import { createExecutor, type Executor } from './executor.ts';
@@ -79,8 +79,7 @@ export const createSession = (options: SessionOptions): Session => {
   return {
     inForce: options.inForce,
     add: (one) => {
-      const retaken = options.retakenSince(one.clause);
-      const belongs = retaken.size === 0 || !makes(one.steps, retaken);
+      const belongs = !makes(one, options.retakenSince(one.clause));
       if (belongs) cases.push(one);
       return belongs;
     },
@@ -186,12 +185,6 @@ const asTrouble = (cause: unknown): HostTrouble => {
   if (cause instanceof HostTrouble) return cause;
   throw cause;
 };
-
-/** Whether a program makes one of these requests. */
-const makes = (steps: Program['steps'], requests: ReadonlySet<bigint>): boolean =>
-  steps
-    .flatMap((step) => (step.op === 'repeat' ? step.body : [step]))
-    .some((call) => call.op === 'ioctl' && requests.has(call.request));
 
 const callCount = (steps: Program['steps']): number =>
   steps.reduce((count, step) => count + (step.op === 'repeat' ? step.body.length : 1), 0);

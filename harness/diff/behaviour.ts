@@ -1,4 +1,4 @@
-import type { Case } from '../cases/case.ts';
+import { type Case, makes } from '../cases/case.ts';
 import { cleanup } from '../cases/cleanup.ts';
 import { MODEL_PLATFORM } from '../cases/model-platform.ts';
 import { letsOf } from '../cases/session.ts';
@@ -6,7 +6,7 @@ import { createModel } from '../model/create-model.ts';
 import type { Program } from '../program/step.ts';
 import { printCall, printProgram } from '../program/text.ts';
 import type { ClauseId } from '../spec/clause.ts';
-import type { Revision } from '../spec/revision.ts';
+import { type Revision, retakenSince } from '../spec/revision.ts';
 import { factsOf } from './clauses.ts';
 import { clausesBehind, intentOf } from './intent.ts';
 import { seenAt } from './seen.ts';
@@ -32,7 +32,9 @@ export const compareBehaviour = (
 ): BehaviourComparison => {
   const programsOf = new Map<ClauseId, number>();
   const changes: BehaviourChange[] = [];
-  const possible = cases.filter(({ needs }) => needs.every(({ met }) => met(MODEL_PLATFORM)));
+  const possible = cases.filter(
+    (one) => one.needs.every(({ met }) => met(MODEL_PLATFORM)) && !(isRetaken(one, sides.a) && isRetaken(one, sides.b)),
+  );
   const part = parter(sides.a.revision, sides.b.revision, declared);
   for (const one of possible) {
     const program = { lets: letsOf(MODEL_PLATFORM), steps: [...one.steps, ...cleanup(one.steps)] };
@@ -48,6 +50,9 @@ export const compareBehaviour = (
 
 const byIntentAndSize = (x: BehaviourChange, y: BehaviourChange): number =>
   Number(x.intended) - Number(y.intended) || x.calls - y.calls || (x.id < y.id ? -1 : 1);
+
+/** Whether a request of a program means something else on a side than it did when the case was written. */
+const isRetaken = (one: Case, { revision }: Side): boolean => makes(one, retakenSince(revision, one.clause));
 
 /** Takes programs through two revisions; the same revision cannot part from itself. */
 const parter = (a: Revision, b: Revision, declared: (clause: ClauseId) => boolean) => {

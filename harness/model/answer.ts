@@ -12,6 +12,8 @@ import type { IoctlCall } from './world/kernel-file.ts';
 export const answerRequest = <F, S>(provision: Provision<F, S>, file: F, call: IoctlCall): Answer => {
   const { request, objections } = provision;
   const situation = request.situation(file, call);
+  const unspecified = request.leavesOpen?.(situation);
+  if (unspecified !== undefined) return { unspecified };
   return answerInStages(objections, situation, () => successes(provision, situation), request.untouched);
 };
 

@@ -63,6 +63,8 @@ export interface Request<F, S> extends Clause {
    * so: the first stage refuses it before anything else looks.
    */
   readonly situation: (file: F, call: IoctlCall) => S;
+  /** Why nothing can be said of a call, where that is so; then none of its clauses is looked at. */
+  readonly leavesOpen?: (situation: S) => string | undefined;
   /** The stages of objections, in order. */
   readonly stages: readonly string[];
   /** Effect: moves the state on; part of the commit. */

@@ -14,8 +14,8 @@ import { NUMBERS, POSTED, WITHDRAWN } from './shared.ts';
 /** Where the bitmap begins in the argument, in bytes. */
 const BITMAP_AT = sizeOf(getDirtyBitmapPosted);
 const WORD_BITS = 64n;
-/** More pages than this are tried by no case: the kernel takes as long as there are pages, and none says how many are too many. */
-const TRIED_PAGES = 1n << 24n;
+/** More pages than this are as good as too many: memory for them may not be there, and each of them is looked up. */
+const MANY_PAGES = 1n << 24n;
 
 /** What a GET_DIRTY_BITMAP is about. Addresses and sizes in bytes. */
 interface GetCall {
@@ -67,7 +67,6 @@ const GET = request<IommuFile, GetCall>({
   request: VFIO_IOMMU_GET_DIRTY_BITMAP,
   situation: ({ vfio, iommu }, { argument }) => {
     const asked = readStruct(argument, getDirtyBitmapPosted, 0, BITMAP_AT);
-    if (asked.page_nr > TRIED_PAGES) throw new RangeError('nobody can tell what becomes of so many pages');
     return {
       law: vfio.law,
       asked,
@@ -76,6 +75,10 @@ const GET = request<IommuFile, GetCall>({
       writable: (offset, size) => argument.writable(offset, size),
     };
   },
+  leavesOpen: ({ asked: { page_nr } }) =>
+    page_nr > MANY_PAGES
+      ? 'the posted form takes any number of pages, and the time and memory that they need'
+      : undefined,
   stages: ['read', 'bitmap'],
   reply: (call) => {
     const bytes = bitmapOf(call);
