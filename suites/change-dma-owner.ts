@@ -1,3 +1,4 @@
+import { emulated } from '../harness/cases/emulated.ts';
 import {
   type Actor,
   type Container,
@@ -157,6 +158,95 @@ clause('change-dma-owner/charges-caller', () => {
     child.limits('memlock', 8n * PAGE).succeeds();
     change(c.of(child)).returns(0);
     locked({ [child.name]: 32 }, s.main, child);
+  });
+});
+
+/** The same in a container with a device without an IOMMU, which alone has its memory looked up after it was mapped. */
+const withDevice = (s: Scenario) => {
+  const { c, d } = emulated(s);
+  const fd = s.main.memfd(0x8000);
+  const memory = s.main.maps(fd, 0x8000);
+  memory.fill(1);
+  c.map({ ...A, vaddr: memory.at() }).succeeds();
+  c.map({ ...B, vaddr: memory.at(0x4000n) }).succeeds();
+  return { c, d, fd, memory };
+};
+
+clause('change-dma-owner/translates', () => {
+  test('the owner before may lose its memory', (s) => {
+    const { c, d, memory } = withDevice(s);
+    const child = s.main.forks();
+    change(c.of(child)).returns(0);
+    memory.hole(0n, 0x8000n).succeeds();
+    d.pins(A.iova, 2).succeeds();
+    d.loads(A.iova, 2).succeeds();
+    d.holds(1, 1);
+    d.readsByThread(B.iova, 1).succeeds();
+    locked({ [child.name]: 8 }, s.main, child);
+  });
+  test('the new owner may not', (s) => {
+    const { c, d, memory } = withDevice(s);
+    const child = s.main.forks();
+    change(c.of(child)).returns(0);
+    memory.of(child).hole(0n, 0x8000n).succeeds();
+    d.pins(A.iova).refused('EFAULT');
+    d.readsByThread(A.iova, 1).refused('EFAULT');
+    locked({}, s.main, child);
+  });
+  test('the new owner may read and write in its own name, the one before may not', (s) => {
+    const { c, d, memory } = withDevice(s);
+    const child = s.main.forks();
+    d.reads(A.iova, 1).succeeds();
+    d.of(child).reads(A.iova, 1).refused('EFAULT');
+    change(c.of(child)).returns(0);
+    d.reads(A.iova, 1).refused('EFAULT');
+    d.of(child).fills(7);
+    d.of(child).writes(A.iova, 2).succeeds();
+    memory.read(0n, 3n).shows(0, Uint8Array.of(7, 7, 1));
+  });
+  test('the owner before may die', (s) => {
+    const { c, d, memory } = withDevice(s);
+    const [child, heir] = [s.main.forks(), s.main.forks('heir')];
+    change(c.of(child)).returns(0);
+    change(c.of(heir)).returns(0);
+    s.main.kills(child).succeeds();
+    memory.hole(0n, 0x8000n).succeeds();
+    d.pins(A.iova).succeeds();
+    locked({ [heir.name]: 4 }, s.main, heir);
+    s.main.kills(heir).succeeds();
+    d.pins(B.iova).refused('ENODEV');
+  });
+  test('what is pinned changes hands', (s) => {
+    const { c, d } = withDevice(s);
+    const child = s.main.forks();
+    d.pins(A.iova, 3).succeeds();
+    locked({ main: 12 }, s.main, child);
+    change(c.of(child)).returns(0);
+    locked({ [child.name]: 12 }, s.main, child);
+    d.unpins(A.iova, 2).succeeds();
+    locked({ [child.name]: 4 }, s.main, child);
+    c.unmapAll().succeeds();
+    locked({}, s.main, child);
+  });
+  test('the limit of the new owner counts for what is pinned later', (s) => {
+    const { c, d } = withDevice(s);
+    const child = s.main.forks();
+    child.drops('ipc_lock').succeeds();
+    child.limits('memlock', PAGE).succeeds();
+    change(c.of(child)).returns(0);
+    d.pins(A.iova, 2).refused('ENOMEM');
+    d.pins(A.iova).succeeds();
+    locked({ [child.name]: 4 }, s.main, child);
+  });
+  test('after a call that was refused it is still the owner before', (s) => {
+    const { c, d, memory } = withDevice(s);
+    const child = s.main.forks();
+    memory.of(child).hole(0x7000n, PAGE).succeeds();
+    change(c.of(child)).refused('ENXIO');
+    memory.of(child).hole(0n, 0x7000n).succeeds();
+    d.reads(A.iova, 1).succeeds();
+    d.pins(A.iova).succeeds();
+    locked({ main: 4 }, s.main, child);
   });
 });
 
@@ -422,6 +512,21 @@ clause('change-dma-owner/stages', () => {
     change(c.of(child)).returns(0);
     locked({ [child.name]: 32 }, s.main, child);
   });
+  test('what devices then pin is looked up at the new address', (s) => {
+    const { c, d, fd, memory } = withDevice(s);
+    const child = s.main.forks();
+    const place = child.maps(fd, 0x8000);
+    stage(c.of(child), A, place.at()).returns(0);
+    stage(c.of(child), B, place.at(0x4000n)).returns(0);
+    memory.of(child).hole(0n, 0x8000n).succeeds();
+    d.readsByThread(A.iova, 1).succeeds();
+    change(c.of(child)).returns(0);
+    memory.hole(0n, 0x8000n).succeeds();
+    d.pins(A.iova, 2).succeeds();
+    d.readsByThread(B.iova, 1).succeeds();
+    d.holds(1);
+    locked({ [child.name]: 8 }, s.main, child);
+  });
   test('what is of another object is refused', (s) => {
     const { c, memory } = mapped(s);
     stage(c, A, memory.at(0x4000n)).returns(0);
@@ -508,6 +613,21 @@ clause('change-dma-owner/pairs', () => {
       [B.iova, place.at()],
     ]).refused('ENXIO');
     locked({ keeper: 32 }, s.main, keeper);
+  });
+  test('what devices then pin is looked up at the new address', (s) => {
+    const { c, d, fd, memory } = withDevice(s);
+    const child = s.main.forks();
+    const place = child.maps(fd, 0x8000);
+    memory.of(child).hole(0n, 0x8000n).succeeds();
+    change(c.of(child), [
+      [B.iova, place.at(0x4000n)],
+      [A.iova, place.at()],
+    ]).returns(0);
+    memory.hole(0n, 0x8000n).succeeds();
+    d.pins(A.iova, 2).succeeds();
+    d.readsByThread(B.iova, 1).succeeds();
+    d.holds(1);
+    locked({ [child.name]: 8 }, s.main, child);
   });
   test('a call that failed leaves nothing to cancel', (s) => {
     const { c, keeper, place } = afterExec(s);

@@ -2,7 +2,7 @@ import { type Objection, objection, type Request, rule } from '../../model/claus
 import type { Law } from '../../model/law.ts';
 import { CHARGES_CALLER, exceedsLimit } from '../../model/type1/accounting.ts';
 import type { IommuFile } from '../../model/type1/files.ts';
-import type { Iommu, Mapping } from '../../model/type1/state.ts';
+import type { Iommu, Mapping, Owner } from '../../model/type1/state.ts';
 import type { Process } from '../../model/world/process.ts';
 import { BASE, numbers } from '../numbers.ts';
 import { compareMemory, type Mismatch } from './memory.ts';
@@ -54,17 +54,28 @@ const GIVES_BACK = rule<(mapping: Mapping) => number>({
   rule: ({ charged }) => charged,
 });
 
+/** In whose memory, and where in it, a mapping is found after a change. */
+const TRANSLATES = rule<(call: ChangeCall, change: Change) => { readonly owner: Owner; readonly vaddr: bigint }>({
+  id: 'change-dma-owner/translates',
+  level: 'must',
+  says: 'After a change devices without an IOMMU have pages pinned, read and written in the memory of the caller, at the vaddr that the mapping has there; the memory and the life of the owner before do not matter any more.',
+  source: `${POSTED}: Change ownership of all dma mappings to the calling task; the vaddr can be changed in the new address space`,
+  rule: ({ law, caller }, { vaddr }) => ({ owner: law.of(CHARGES_CALLER).rule(caller), vaddr }),
+});
+
 /** Makes the caller the owner of mappings. */
 export const takeOver = (call: ChangeCall, changes = call.changes): void => {
   const [charges, givesBack] = [call.law.of(CHARGES_NEW), call.law.of(GIVES_BACK)];
-  for (const { mapping, vaddr } of changes) {
+  for (const change of changes) {
+    const { mapping } = change;
     const { owner } = mapping;
     const charged = charges.rule(call, mapping);
-    mapping.vaddr = vaddr;
+    const next = call.law.of(TRANSLATES).rule(call, change);
+    mapping.vaddr = next.vaddr;
     if (owner.space === call.caller.space) continue;
     call.caller.space.charge(charged, charges);
     if (owner.space.alive) owner.space.uncharge(givesBack.rule(mapping), givesBack);
-    mapping.owner = call.law.of(CHARGES_CALLER).rule(call.caller);
+    mapping.owner = next.owner;
   }
 };
 
@@ -152,6 +163,7 @@ export const clausesOf = <S extends ChangeCall>(to: Request<IommuFile, S>, leave
   to,
   CHARGES_NEW,
   GIVES_BACK,
+  TRANSLATES,
   ALL_OR_NOTHING,
   ...objectionsOf(to, leaves),
 ];
