@@ -37,6 +37,33 @@ const OBJECTIONS: Readonly<Record<string, readonly string[]>> = {
     'get-dirty-bitmap/unwritable-bitmap',
     'get-dirty-bitmap/wraps',
   ],
+  // Where windows begin and end, that the first one is there at once, that each is pinned while it is offered, and ranges that reach beyond them.
+  'iova-bitmap': [
+    'iova-bitmap/next-window',
+    'iova-bitmap/set-range',
+    'iova-bitmap/starts-pinned',
+    'iova-bitmap/window-base',
+    'iova-bitmap/window-end',
+    'iova-bitmap/window-is-pinned',
+    'iova-bitmap/window-pages',
+  ],
+  // Handles as wide as pointers, each mediator once and held while in use, balanced counts, no messages, hooks where they were declared.
+  'mediate-ops': [
+    'mediate-ops/balanced-counts',
+    'mediate-ops/declared-regions',
+    'mediate-ops/declined',
+    'mediate-ops/handle',
+    'mediate-ops/in-use',
+    'mediate-ops/mapping-checked',
+    'mediate-ops/module-held',
+    'mediate-ops/no-dependency',
+    'mediate-ops/order',
+    'mediate-ops/quiet',
+    'mediate-ops/registered-once',
+    'mediate-ops/release-hook',
+    'mediate-ops/unregister',
+    'mediate-ops/unregister-unknown',
+  ],
   'nesting-cap': [
     'nesting-cap/info-aligned',
     'nesting-cap/nothing-stale',
