@@ -21,6 +21,8 @@ export interface KernelChoice {
   readonly name: string;
   /** The kernel of a manifest that it is, or is built on. */
   readonly base: string;
+  /** The revision that it is held against unless another one is named. */
+  readonly revision: string;
   /** Where its patches are: a folder, a mailbox or a file. */
   readonly patches?: string;
 }
@@ -52,19 +54,21 @@ export const seriesNames = async (): Promise<readonly string[]> => {
 /** The kernel of that name. Throws UsageTrouble when there is none. */
 export const kernelNamed = async (name: string): Promise<KernelChoice> => {
   const kernels = await kernelNames();
-  if (kernels.includes(name)) return { name, base: name };
+  if (kernels.includes(name)) return { name, base: name, revision: await revisionOf(name) };
   const series = await seriesNames();
-  if (series.includes(name)) return { name, base: BASE_OF_SERIES, patches: join(SERIES, name) };
+  if (series.includes(name)) return { name, base: BASE_OF_SERIES, revision: name, patches: join(SERIES, name) };
   const expected = [...kernels, ...series].join(', ');
   throw new UsageTrouble(`there is no kernel ${JSON.stringify(name)}; expected one of: ${expected}`);
 };
 
 /** A kernel with a user's own patches. Throws UsageTrouble when there is no such base, or the patches cannot be read. */
 export const kernelWithPatches = async (patches: string, base: string): Promise<KernelChoice> => {
-  await readManifest(base);
+  const revision = await revisionOf(base);
   await readPatches(patches);
-  return { name: patches, base, patches };
+  return { name: patches, base, revision, patches };
 };
+
+const revisionOf = async (base: string): Promise<string> => (await readManifest(base)).revision ?? `linux-${base}`;
 
 /** A module of fixtures/modules: its parameters, and the kernels that it is for. */
 const TEST_MODULES = [
@@ -87,7 +91,7 @@ export const prepareKernel = async (choice: KernelChoice, cache: string): Promis
       : await buildModules({ ...common, patches: await readPatches(choice.patches) });
   const tests = canBuildFor(choice.base)
     ? await testModules(choice, { ...common, ...(patched === undefined ? {} : { against: patched }) })
-    : { modules: [], notes: [`without test modules: they can be built for 6.1 only, so far`] };
+    : { modules: [], notes: ['without test modules: they can be built for 6.1 only, so far'] };
   return {
     choice,
     kernel,

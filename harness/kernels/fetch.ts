@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { HostTrouble } from '../trouble.ts';
 import { type AptView, type ArchivedPackage, choosePackage, download, viewOfSuites } from './apt.ts';
 import { exists, makeFolder, withLock } from './cache.ts';
+import { type CompiledKernel, compileKernel, compilerLine, configurationOf } from './compile.ts';
 import type { KernelManifest } from './manifest.ts';
 import { moduleName, modulesToLoad, readModule } from './modules.ts';
 import { needProgram } from './requirements.ts';
@@ -48,22 +49,44 @@ const recordSchema = z.strictObject({
  * it at once. Throws HostTrouble when the archive refuses, or the package is not what was expected.
  */
 export const fetchKernel = async (manifest: KernelManifest, options: FetchOptions): Promise<Kernel> => {
-  const pinned = manifest.packages.map(({ pin }) => ({ name: pin.package, version: pin.version, sha256: pin.sha256 }));
+  const pinned = pinnedPackages(manifest);
   const kernels = join(options.cache, 'kernels');
-  const folderOf = (packages: readonly ArchivedPackage[]): string => join(kernels, keyOf(manifest, packages));
+  const recipe = await recipeOf(manifest);
+  const folderOf = (packages: readonly ArchivedPackage[]): string => join(kernels, keyOf(manifest, packages, recipe));
   if (await exists(folderOf(pinned))) return readKernel(manifest, folderOf(pinned), pinned);
-  return withLock(kernels, manifest.name, async () => {
-    if (await exists(folderOf(pinned))) return readKernel(manifest, folderOf(pinned), pinned);
-    const { view, packages } = await choosePackages(manifest, options);
-    const folder = folderOf(packages);
-    if (!(await exists(folder))) await makeFolder(folder, (unfinished) => fill(unfinished, manifest, view, packages));
-    return readKernel(manifest, folder, packages);
-  });
+  return withLock(
+    kernels,
+    manifest.name,
+    async () => {
+      if (await exists(folderOf(pinned))) return readKernel(manifest, folderOf(pinned), pinned);
+      const { view, packages } = await choosePackages(manifest, options);
+      const folder = folderOf(packages);
+      if (!(await exists(folder))) await makeFolder(folder, (unfinished) => fill(unfinished, manifest, view, packages));
+      return readKernel(manifest, folder, packages);
+    },
+    manifest.config === undefined ? undefined : BUILD_WAIT_MS,
+  );
 };
 
+/** As long as a run waits for another that builds the same kernel. */
+const BUILD_WAIT_MS = 7_200_000;
+
+/** Whether a kernel's pinned packages are in the cache already, built where they have to be. */
+export const isCached = async (manifest: KernelManifest, cache: string): Promise<boolean> =>
+  exists(join(cache, 'kernels', keyOf(manifest, pinnedPackages(manifest), await recipeOf(manifest))));
+
+const pinnedPackages = ({ packages }: KernelManifest): readonly ArchivedPackage[] =>
+  packages.map(({ pin }) => ({ name: pin.package, version: pin.version, sha256: pin.sha256 }));
+
+/** What else decides what comes out where a kernel is built. */
+const recipeOf = async (manifest: KernelManifest): Promise<readonly string[]> =>
+  manifest.config === undefined
+    ? []
+    : [await configurationOf(manifest), ...(manifest.counted ?? []), await compilerLine()];
+
 /** Everything that decides what a kernel's folder holds, and this code's own idea of it. */
-const keyOf = (manifest: KernelManifest, packages: readonly ArchivedPackage[]): string => {
-  const key = JSON.stringify(['form 1', packages.map(({ sha256 }) => sha256), manifest.modules]);
+const keyOf = (manifest: KernelManifest, packages: readonly ArchivedPackage[], recipe: readonly string[]): string => {
+  const key = JSON.stringify(['form 1', packages.map(({ sha256 }) => sha256), manifest.modules, ...recipe]);
   return `${manifest.name}-${createHash('sha256').update(key).digest('hex').slice(0, 16)}`;
 };
 
@@ -134,9 +157,10 @@ const fill = async (
     await unpackDeb(join(debs, deb), root);
     await rm(join(debs, deb));
   }
-  await keepWhatIsNeeded(folder, root, manifest);
-  await rm(debs, { recursive: true });
-  await rm(root, { recursive: true });
+  const work = join(folder, 'work');
+  if (manifest.config === undefined) await keepWhatIsNeeded(folder, root, manifest);
+  else await keepWhatWasBuilt(folder, await compileKernel(manifest, root, work));
+  for (const unneeded of [debs, root, work]) await rm(unneeded, { recursive: true, force: true });
 };
 
 const checkDeb = async (deb: string, wanted: ArchivedPackage): Promise<void> => {
@@ -161,14 +185,28 @@ const keepWhatIsNeeded = async (folder: string, root: string, manifest: KernelMa
   const { modules, release } = await findModules(root);
   const files = await modulesToLoad(modules, manifest.modules);
   for (const file of files) await writeFile(join(folder, `${moduleName(file)}.ko`), await readModule(file));
-  const bzImage = await findImage(root, modules, release);
+  const image = await keepImage(folder, await findImage(root, modules, release));
+  await keepRecord(folder, { release, image, modules: files.map(moduleName) });
+};
+
+/** What was built has no modules: all is in the image. */
+const keepWhatWasBuilt = async (folder: string, { vmlinux, release, configuration }: CompiledKernel): Promise<void> => {
+  await copyFile(vmlinux, join(folder, 'vmlinux'));
+  await writeFile(join(folder, 'config'), configuration);
+  await keepRecord(folder, { release, image: 'vmlinux', modules: [] });
+};
+
+/** Keeps the kernel proper, where it can be booted without its wrapping; returns its name. */
+const keepImage = async (folder: string, bzImage: string): Promise<string> => {
   const vmlinux = await extractVmlinux(await readFile(bzImage));
   const image = vmlinux === undefined ? 'vmlinuz' : 'vmlinux';
   if (vmlinux === undefined) await copyFile(bzImage, join(folder, image));
   else await writeFile(join(folder, image), vmlinux);
-  const record: z.infer<typeof recordSchema> = { release, image, modules: files.map(moduleName) };
-  await writeFile(join(folder, 'kernel.json'), `${JSON.stringify(record, undefined, 2)}\n`);
+  return image;
 };
+
+const keepRecord = (folder: string, record: z.infer<typeof recordSchema>): Promise<void> =>
+  writeFile(join(folder, 'kernel.json'), `${JSON.stringify(record, undefined, 2)}\n`);
 
 const findModules = async (root: string): Promise<{ readonly modules: string; readonly release: string }> => {
   for (const folder of ['lib/modules', 'usr/lib/modules']) {

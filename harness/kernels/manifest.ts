@@ -29,6 +29,22 @@ const schema = z.strictObject({
     .max(8),
   /** Image and modules may be one package or several; together they hold one release. */
   packages: z.array(wantedPackage).min(1).max(4),
+  /**
+   * Fragments in fixtures/kernels, laid one over the other over allnoconfig: the package holds the sources of a kernel,
+   * and the kernel is built.
+   */
+  config: z
+    .array(word('the name of a fragment such as 7.2-iommufd.config', /^[a-z0-9][a-z0-9.-]{0,60}\.config$/))
+    .min(1)
+    .max(8)
+    .optional(),
+  /** Folders of the sources whose lines and branches are counted (gcov). */
+  counted: z
+    .array(word('a folder of the kernel sources', /^[a-z0-9_]+(\/[a-z0-9_]+){0,6}$/))
+    .max(20)
+    .optional(),
+  /** The revision that it is held against; `linux-NAME` unless it is named. */
+  revision: word('the name of a revision', /^[a-z0-9][a-z0-9./-]{0,60}$/).optional(),
   modules: z.array(word('the name of a kernel module', /^[a-z0-9_]{1,60}$/)).max(60),
   commandLine: word('printable words', /^[!-~ ]{0,500}$/),
 });

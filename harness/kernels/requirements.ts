@@ -15,9 +15,9 @@ export interface Requirement {
 
 /**
  * `run`: for `npm start`; `modules`: for test modules on the stock kernel, without which the cases that need one are
- * skipped; `series`: for kernels with patches; `tests`: only for the project's own tests.
+ * skipped; `series`: for kernels with patches; `kernels`: for kernels that are built from source; `tests`: only for the project's own tests.
  */
-export type Need = 'run' | 'modules' | 'series' | 'tests';
+export type Need = 'run' | 'modules' | 'series' | 'kernels' | 'tests';
 
 /** Everything that is needed beside Node and its packages; nothing else in the project names a Debian package. */
 export const REQUIREMENTS: readonly Requirement[] = [
@@ -43,6 +43,11 @@ export const REQUIREMENTS: readonly Requirement[] = [
   series('tar', 'tar', "unpacks the kernel's sources"),
   series('gdb', 'gdb', 'reads how a built module lays out its structures'),
   series('/usr/src/linux-source-6.1.tar.xz', 'linux-source-6.1', 'patches are applied to it'),
+  kernels('flex', 'flex'),
+  kernels('bison', 'bison'),
+  kernels('bc', 'bc'),
+  kernels('gcc', 'gcc'),
+  kernels('/usr/include/gelf.h', 'libelf-dev'),
   test('xmllint', 'libxml2-utils', 'checks JUnit files against their schema'),
   test('clang', 'clang', 'builds the fuzz targets of the helper; lays structs out for other architectures'),
   test(
@@ -64,6 +69,10 @@ function modules(program: string, debianPackage: string, why: string): Requireme
 
 function series(program: string, debianPackage: string, why: string): Requirement {
   return { program, debianPackage, why, need: 'series' };
+}
+
+function kernels(program: string, debianPackage: string): Requirement {
+  return { program, debianPackage, why: 'builds kernels from source', need: 'kernels' };
 }
 
 function test(program: string, debianPackage: string, why: string): Requirement {

@@ -17,14 +17,14 @@ export const extractVmlinux = async (bzImage: Uint8Array): Promise<Uint8Array | 
   if (file.length < 0x250 || file.toString('latin1', MAGIC, MAGIC + 4) !== 'HdrS') return undefined;
   const sectors = file.readUInt8(SETUP_SECTORS) || 4;
   const start = (sectors + 1) * 512 + file.readUInt32LE(PAYLOAD_OFFSET);
-  // The last four bytes are the unpacked size, which the boot code reads; they are no part of the packed stream.
-  const payload = file.subarray(start, start + file.readUInt32LE(PAYLOAD_LENGTH) - 4);
+  const payload = file.subarray(start, start + file.readUInt32LE(PAYLOAD_LENGTH));
   const image = await unpack(payload);
   return image !== undefined && hasPvhEntry(image) ? image : undefined;
 };
 
+/** The last four bytes are the unpacked size, which the boot code reads: gzip ends with it, to other streams it is added. */
 const unpack = async (payload: Buffer): Promise<Uint8Array | undefined> => {
-  if (payload.subarray(0, 4).equals(Buffer.from('fd377a58', 'hex'))) return unpackXz(payload);
+  if (payload.subarray(0, 4).equals(Buffer.from('fd377a58', 'hex'))) return unpackXz(payload.subarray(0, -4));
   if (payload.subarray(0, 2).equals(Buffer.from('1f8b', 'hex'))) return gunzipSync(payload);
   return undefined;
 };

@@ -1,11 +1,12 @@
 import { access, constants } from 'node:fs/promises';
 import { ALL_NEEDS, missingRequirements, type Need, REQUIREMENTS } from '../../kernels/requirements.ts';
 import { EXIT } from '../../trouble.ts';
-import type { Command } from '../command.ts';
+import type { Command, Given } from '../command.ts';
 
 /** Without the modules a run skips some cases. */
 const FOR_RUNS: readonly Need[] = ['run', 'modules'];
 const FOR_SERIES: readonly Need[] = [...FOR_RUNS, 'series'];
+const FOR_KERNELS: readonly Need[] = [...FOR_SERIES, 'kernels'];
 
 export const doctor: Command = {
   name: 'doctor',
@@ -13,6 +14,7 @@ export const doctor: Command = {
   usage: '[OPTIONS]',
   options: [
     { name: 'for-series', says: 'also what kernels with patches need' },
+    { name: 'for-kernels', says: 'also what building whole kernels needs' },
     { name: 'for-tests', says: "also what only the project's own tests need" },
     { name: 'missing-packages', says: 'prints the names of the missing Debian packages and nothing else' },
   ],
@@ -21,7 +23,7 @@ export const doctor: Command = {
     ['apt-get install $(vfio-conform doctor --missing-packages --for-tests)', 'gets it'],
   ],
   run: async (given) => {
-    const needs = given.on('for-tests') ? ALL_NEEDS : given.on('for-series') ? FOR_SERIES : FOR_RUNS;
+    const needs = needsOf(given);
     const missing = await missingRequirements(needs);
     const packages = [...new Set(missing.map((one) => one.debianPackage))];
     if (given.on('missing-packages')) {
@@ -40,6 +42,12 @@ export const doctor: Command = {
     console.log(`To get what is missing: apt-get install ${packages.join(' ')}`);
     return EXIT.hostTrouble;
   },
+};
+
+const needsOf = (given: Given): readonly Need[] => {
+  if (given.on('for-tests')) return ALL_NEEDS;
+  if (given.on('for-kernels')) return FOR_KERNELS;
+  return given.on('for-series') ? FOR_SERIES : FOR_RUNS;
 };
 
 /** KVM is not needed; a device that opens may still not boot a guest, which the first run finds out. */

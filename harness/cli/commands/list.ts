@@ -1,5 +1,7 @@
+import { cacheFolder } from '../../kernels/cache.ts';
 import { seriesNames } from '../../kernels/choice.ts';
-import { kernelNames, readManifest } from '../../kernels/manifest.ts';
+import { isCached } from '../../kernels/fetch.ts';
+import { type KernelManifest, kernelNames, readManifest } from '../../kernels/manifest.ts';
 import { LINT_CLAUSES } from '../../lint/clauses.ts';
 import { WORLD_CLAUSES } from '../../model/world/clauses.ts';
 import { WITHIN_ARGUMENT } from '../../oracle/judge.ts';
@@ -59,8 +61,9 @@ const SUBJECTS: Readonly<Record<string, (given: Given) => Promise<readonly strin
       (
         await kernelNames()
       ).map(async (name) => {
-        const { packages } = await readManifest(name);
-        return `${name.padEnd(26)} ${packages.map(({ pin }) => `${pin.package} ${pin.version}`).join(', ')}`;
+        const manifest = await readManifest(name);
+        const packages = manifest.packages.map(({ pin }) => `${pin.package} ${pin.version}`).join(', ');
+        return `${name.padEnd(26)} ${manifest.config === undefined ? packages : await builtFrom(manifest, packages)}`;
       }),
     )),
     ...(await seriesNames()).map((name) => `${name.padEnd(26)} 6.1 with the patches of fixtures/patches/${name}`),
@@ -72,6 +75,9 @@ const SUBJECTS: Readonly<Record<string, (given: Given) => Promise<readonly strin
     'none       no host: the cases are held against the model alone',
   ],
 };
+
+const builtFrom = async (manifest: KernelManifest, packages: string): Promise<string> =>
+  `built from ${packages} with ${manifest.config?.join(', ')} (${(await isCached(manifest, cacheFolder())) ? 'in the cache' : 'not built yet: kernel build'})`;
 
 /** Clauses of the world are everybody's ground: every program exercises them, so no case is named by one; those of lint speak of headers. */
 const coveredClauses = async (): Promise<ReadonlySet<string>> => {

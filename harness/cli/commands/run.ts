@@ -100,7 +100,7 @@ const runSuites = async (given: Given): Promise<number> => {
     jobs: wholeNumber('jobs', given.text('jobs') ?? '1', 1, 8),
     say: (line) => console.error(line),
   };
-  const revision = revisionNamed(given.text('revision') ?? revisionOf(request.kernel));
+  const revision = revisionNamed(given.text('revision') ?? request.kernel.revision);
   const selection: Selection = { areas: given.texts('suite'), texts: given.texts('grep') };
   const timeoutMs = duration('timeout', given.text('timeout') ?? '1h');
   checkHostRequest(request);
@@ -154,10 +154,6 @@ const kernelGiven = async (given: Given): Promise<KernelChoice> => {
   if (kernel !== undefined) throw new UsageTrouble('--patches goes with --base, not with --kernel');
   return kernelWithPatches(patches, base ?? '6.1');
 };
-
-/** A kernel's own revision; for a user's patches that of the kernel that they are for. */
-const revisionOf = ({ name, base, patches }: KernelChoice): string =>
-  patches === undefined || patches === name ? `linux-${base}` : name;
 
 const finish = async (report: Report, session: Session, hosts: readonly Host[]): Promise<number> => {
   const closing = Promise.all(hosts.map((host) => host.close()));
