@@ -12,6 +12,12 @@ export const EMULATED_GROUP: Need = {
   met: ({ groups }) => groups.some(({ emulated }) => emulated === true),
 };
 
+/** For cases of /dev/iommu. */
+export const IOMMUFD: Need = {
+  reason: 'the kernel has no IOMMUFD',
+  met: ({ iommufd }) => iommufd,
+};
+
 /** For cases with drivers that mediate access to a device. */
 export const MEDIATOR_TEST: Need = {
   reason: 'the host has not loaded the test module mediator',

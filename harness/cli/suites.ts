@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import Mocha from 'mocha';
 import type { Case } from '../cases/case.ts';
 import type { Session } from '../cases/session.ts';
@@ -37,9 +37,13 @@ export const loadSuites = async (
   const { texts } = selection;
   loadFor({ session, selected: (id) => texts.length === 0 || texts.some((text) => id.includes(text)) });
   const mocha = new Mocha({ ui: 'bdd', timeout: 0, forbidOnly: true, ...(reporter === undefined ? {} : { reporter }) });
-  for (const area of selection.areas.length === 0 ? areas() : selection.areas)
-    mocha.addFile(join(FOLDER, `${area}.ts`));
-  await mocha.loadFilesAsync();
+  const files = (selection.areas.length === 0 ? areas() : selection.areas).map((area) => join(FOLDER, `${area}.ts`));
+  for (const file of files) mocha.addFile(file);
+  await mocha.loadFilesAsync().catch(async (cause: unknown) => {
+    // Mocha tries a file that threw in other ways too, and tells of those; the file itself goes on telling what it threw.
+    for (const file of files) await import(pathToFileURL(file).href);
+    throw cause;
+  });
   return mocha;
 };
 

@@ -97,8 +97,14 @@ describe('hosts/platform', () => {
         },
       ],
       dmaEntryLimit: 65535,
+      iommufd: false,
       testModules: [],
     });
+  });
+
+  it('tells whether there is IOMMUFD', async () => {
+    expect((await read({ ...MACHINE, '/dev/iommu': '' })).iommufd).to.equal(true);
+    expect((await read({ ...MACHINE, '/dev/iommufd': '' })).iommufd).to.equal(false);
   });
 
   const registers = ({ cap, ecap }: { cap: string; ecap: string }) => ({

@@ -60,6 +60,7 @@ export const readPlatform = async (
       ...(await readEmulated(files)),
     ],
     dmaEntryLimit: limit === undefined ? DEFAULT_DMA_ENTRY_LIMIT : wholeNumber(limit, 'dma_entry_limit'),
+    iommufd: ((await files.list('/dev')) ?? []).includes('iommu'),
     testModules: await loaded(files, TEST_MODULES),
   };
 };

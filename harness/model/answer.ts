@@ -45,7 +45,10 @@ class Refusals {
   certain = false;
   /** The clause that is broken when a refused call writes. */
   readonly #untouched: Clause | undefined;
-  readonly #byErrno = new Map<Errno, { clauses: [Clause, ...Clause[]]; commit: () => void }>();
+  readonly #byErrno = new Map<
+    Errno,
+    { clauses: [Clause, ...Clause[]]; out: readonly ByteRule[] | undefined; commit: () => void }
+  >();
 
   constructor(untouched?: Clause) {
     this.#untouched = untouched;
@@ -62,6 +65,7 @@ class Refusals {
       else
         this.#byErrno.set(errno, {
           clauses: [one],
+          out: one.out?.(situation),
           commit() {
             one.leaves?.(situation);
           },
@@ -70,9 +74,10 @@ class Refusals {
   }
 
   get outcomes(): readonly Outcome[] {
-    return [...this.#byErrno].map(([errno, { clauses, commit }]) => ({
+    return [...this.#byErrno].map(([errno, { clauses, out, commit }]) => ({
       ret: { exactly: -1n },
       errno,
+      ...(out === undefined ? {} : { out }),
       ...(this.#untouched === undefined ? {} : { untouched: this.#untouched }),
       clauses,
       commit,

@@ -31,6 +31,8 @@ export interface Objection<S> extends Clause {
   /** The one errno, where the situation tells it; then `errnos` is not looked at. */
   readonly errno?: (situation: S) => Errno | undefined;
   readonly when: (situation: S) => Holds;
+  /** Bytes that the refused call writes into its argument all the same. */
+  readonly out?: (situation: S) => readonly ByteRule[];
   /** What the refused call leaves behind, where that is not nothing; part of the commit. */
   readonly leaves?: (situation: S) => void;
 }
@@ -46,8 +48,8 @@ export interface Field<S> extends Clause {
   readonly bytes: (situation: S) => Uint8Array | number | undefined;
 }
 
-/** The files that take calls. `iommu`: the container's file, once an IOMMU is set. */
-export type Receiver = 'container' | 'iommu' | 'group' | 'device';
+/** The files that take calls. `iommu`: the container's file, once an IOMMU is set; `iommufd`: /dev/iommu. */
+export type Receiver = 'container' | 'iommu' | 'group' | 'device' | 'iommufd';
 
 /**
  * One request, in four parts that always stand in the same order: arguments, objections, effect, reply. Its objections

@@ -2,6 +2,8 @@ import type { Platform, PlatformDevice } from '../program/platform.ts';
 import type { Program } from '../program/step.ts';
 import type { Revision } from '../spec/revision.ts';
 import type { Silence } from './clauses.ts';
+import { iommufdFiles } from './iommufd/file.ts';
+import { OPENS as OPENS_IOMMUFD } from './iommufd/framing.ts';
 import { iovaBitmapFiles } from './iova-bitmap/test-file.ts';
 import { type Law, lawOf } from './law.ts';
 import { createMachine, type Machine } from './machine.ts';
@@ -28,7 +30,7 @@ export const createModel = (revision: Revision, platform: Platform, lets: Progra
     mediators: newMediators(INSTANCES, platform.pageSizeBytes),
     dmaEntryLimit: platform.dmaEntryLimit,
   };
-  const sources = [vfioFiles(vfio), ...testFiles(vfio)];
+  const sources = [vfioFiles(vfio), ...iommufd(law, platform), ...testFiles(vfio)];
   return createMachine({
     platform,
     lets,
@@ -36,6 +38,10 @@ export const createModel = (revision: Revision, platform: Platform, lets: Progra
     silences: law.all<Silence>('silence'),
   });
 };
+
+/** IOMMUFD, where the kernel has it and the revision states it. */
+const iommufd = (law: Law, platform: Platform): readonly Files[] =>
+  platform.iommufd && law.clauses.has(OPENS_IOMMUFD.id) ? [iommufdFiles(law, platform)] : [];
 
 /** The files of the test modules that are loaded. */
 const testFiles = (vfio: Vfio): readonly Files[] => {

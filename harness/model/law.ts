@@ -53,6 +53,7 @@ const arrange = (revision: Revision): Law => {
     iommu: new Map(),
     group: new Map(),
     device: new Map(),
+    iommufd: new Map(),
   };
   for (const request of all<Request<unknown, unknown>>('request')) {
     provisions[request.on].set(

@@ -28,6 +28,8 @@ export interface Platform {
   readonly groups: readonly PlatformGroup[];
   /** Module parameter dma_entry_limit of vfio_iommu_type1. */
   readonly dmaEntryLimit: number;
+  /** The kernel has IOMMUFD: /dev/iommu. */
+  readonly iommufd: boolean;
   /** Test modules that are loaded (fixtures/modules/), as sysfs names them: `iova_bitmap_test`. Cases that need one say so. */
   readonly testModules: readonly string[];
 }

@@ -4,6 +4,8 @@ import { DIRTY_WRAPS } from '../model/type1/get-bitmap.ts';
 import { IOVA_WRAPS, VADDR_WRAPS } from '../model/type1/map.ts';
 import { UNMAP_WRAPS } from '../model/type1/unmap.ts';
 import { byId, type Revision } from '../spec/revision.ts';
+import { IOMMUFD_COMMANDS } from '../uapi/iommufd.ts';
+import { IOMMUFD_CLAUSES } from './iommufd.ts';
 import { LINUX_6_12 } from './linux-6.12.ts';
 
 const { type: _, ...noType } = NESTING_EXTENSION;
@@ -24,11 +26,11 @@ const overflows = <S>(clause: Objection<S>, where: string): Objection<S> => ({
   errnos: ['EOVERFLOW'],
 });
 
-/** What changed in VFIO's containers, groups and type1 between 6.12 and 7.2. */
+/** What changed in VFIO's containers, groups and type1 between 6.12 and 7.2, and IOMMUFD. */
 export const LINUX_7_2: Revision = {
   id: 'linux-7.2',
   base: LINUX_6_12,
-  summary: 'VFIO containers, groups and the type1 IOMMU as of Linux 7.2',
+  summary: 'VFIO containers, groups, the type1 IOMMU, and IOMMUFD without devices as of Linux 7.2',
   clauses: {
     'container/extension-nesting': null,
     'container/set-iommu-nesting': null,
@@ -38,6 +40,8 @@ export const LINUX_7_2: Revision = {
       overflows(VADDR_WRAPS, 'vfio_dma_do_map()'),
       overflows(UNMAP_WRAPS, 'vfio_dma_do_unmap()'),
       overflows(DIRTY_WRAPS, 'vfio_iommu_type1_dirty_pages()'),
+      ...IOMMUFD_CLAUSES,
     ),
   },
+  structs: IOMMUFD_COMMANDS.map(({ type }) => type),
 };

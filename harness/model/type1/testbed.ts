@@ -45,6 +45,7 @@ export const PLATFORM: Platform = {
     },
   ],
   dmaEntryLimit: 65_535,
+  iommufd: true,
   testModules: [],
 };
 

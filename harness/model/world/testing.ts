@@ -17,6 +17,7 @@ export const BARE_PLATFORM: Platform = {
   },
   groups: [],
   dmaEntryLimit: 65_535,
+  iommufd: false,
   testModules: [],
 };
 

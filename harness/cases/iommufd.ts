@@ -1,0 +1,128 @@
+import type { Arg, Patch, Place } from '../program/step.ts';
+import * as uapi from '../uapi/iommufd.ts';
+import { encode, type Initialiser, offsetOf, sizeOf } from '../uapi/struct.ts';
+import { IOMMUFD } from './needs.ts';
+import type { Actor, Said, Scenario } from './scenario.ts';
+import { inline } from './vfio.ts';
+
+/* The field's words for IOMMUFD. Ids are those that a fresh context gives: 1, 2, ... */
+
+export const READ = uapi.IOMMU_IOAS_MAP_READABLE;
+export const WRITE = uapi.IOMMU_IOAS_MAP_WRITEABLE;
+export const FIXED = uapi.IOMMU_IOAS_MAP_FIXED_IOVA;
+
+const isPlace = (target: Place | bigint): target is Place => typeof target !== 'bigint';
+const literal = (target: Place | bigint): bigint =>
+  isPlace(target) ? ('literal' in target ? target.literal : 0n) : target;
+const patch = (at: number, target: Place | bigint): readonly Patch[] =>
+  isPlace(target) && 'memory' in target ? [{ kind: 'pointer', at, place: target }] : [];
+
+/** What an IOAS_MAP asks for; IOAS 1, READ and WRITE, and FIXED where an iova is given, unless a case says otherwise. */
+export interface MapRequest {
+  readonly ioas?: number;
+  readonly iova?: bigint;
+  readonly length: bigint;
+  readonly vaddr: Place | bigint;
+  readonly flags?: number;
+}
+
+export const mapArgument = ({ ioas = 1, iova, length, vaddr, flags }: MapRequest): Arg => {
+  const type = uapi.iommuIoasMap;
+  const bytes = encode(type, {
+    size: sizeOf(type),
+    flags: flags ?? READ | WRITE | (iova === undefined ? 0 : FIXED),
+    ioas_id: ioas,
+    user_va: literal(vaddr),
+    length,
+    iova: iova ?? 0n,
+  });
+  return inline(bytes, ...patch(offsetOf(type, 'user_va'), vaddr));
+};
+
+/** What an IOAS_COPY asks for; from IOAS 1 to IOAS 2 unless a case says otherwise. */
+export interface CopyRequest {
+  readonly from?: number;
+  readonly to?: number;
+  readonly source: bigint;
+  readonly target?: bigint;
+  readonly length: bigint;
+  readonly flags?: number;
+}
+
+/** A context of IOMMUFD (an opening of /dev/iommu) as one actor speaks to it. */
+export interface Context {
+  readonly fd: string;
+  /** Makes an IOAS; says that it gets this id. */
+  alloc(id: number): Said;
+  destroy(id: number): Said;
+  map(request: MapRequest): Said;
+  unmap(iova: bigint, length: bigint, ioas?: number): Said;
+  copy(request: CopyRequest): Said;
+  ranges(fields: Partial<Fields<typeof uapi.iommuIoasIovaRanges>>, target?: Place | bigint): Said;
+  allow(fields: Partial<Fields<typeof uapi.iommuIoasAllowIovas>>, ranges?: Place | bigint): Said;
+  option(fields: Partial<Fields<typeof uapi.iommuOption>>): Said;
+  /** A command with exactly these bytes. */
+  command(request: bigint, arg: Arg): Said;
+  close(): Said;
+  of(actor: Actor): Context;
+}
+
+type Fields<T> = Initialiser<T>;
+
+/** Opens /dev/iommu. */
+export const openIommufd = (s: Scenario, actor: Actor = s.main): Context => {
+  s.needs(IOMMUFD);
+  return contextOf(actor.opens('/dev/iommu', 'iommufd'), actor);
+};
+
+/** A context with one IOAS, which has id 1. */
+export const withIoas = (s: Scenario): Context => {
+  const context = openIommufd(s);
+  context.alloc(1);
+  return context;
+};
+
+const contextOf = (fd: string, actor: Actor): Context => {
+  const command = (request: bigint, arg: Arg): Said => actor.does({ op: 'ioctl', fd, request, arg });
+  return {
+    fd,
+    command,
+    alloc: (id) => {
+      const type = uapi.iommuIoasAlloc;
+      const bytes = encode(type, { size: sizeOf(type) });
+      return command(uapi.IOMMU_IOAS_ALLOC, inline(bytes))
+        .returns(0)
+        .shows(offsetOf(type, 'out_ioas_id'), Uint8Array.of(id, 0, 0, 0));
+    },
+    destroy: (id) => command(uapi.IOMMU_DESTROY, inline(encode(uapi.iommuDestroy, { size: 8, id }))),
+    map: (request) => command(uapi.IOMMU_IOAS_MAP, mapArgument(request)),
+    unmap: (iova, length, ioas = 1) =>
+      command(uapi.IOMMU_IOAS_UNMAP, inline(encode(uapi.iommuIoasUnmap, { size: 24, ioas_id: ioas, iova, length }))),
+    copy: ({ from = 1, to = 2, source, target, length, flags }) => {
+      const type = uapi.iommuIoasCopy;
+      const bytes = encode(type, {
+        size: sizeOf(type),
+        flags: flags ?? READ | WRITE | (target === undefined ? 0 : FIXED),
+        dst_ioas_id: to,
+        src_ioas_id: from,
+        length,
+        dst_iova: target ?? 0n,
+        src_iova: source,
+      });
+      return command(uapi.IOMMU_IOAS_COPY, inline(bytes));
+    },
+    ranges: (fields, target = 0n) => {
+      const type = uapi.iommuIoasIovaRanges;
+      const bytes = encode(type, { size: sizeOf(type), ioas_id: 1, allowed_iovas: literal(target), ...fields });
+      return command(uapi.IOMMU_IOAS_IOVA_RANGES, inline(bytes, ...patch(offsetOf(type, 'allowed_iovas'), target)));
+    },
+    allow: (fields, ranges = 0n) => {
+      const type = uapi.iommuIoasAllowIovas;
+      const bytes = encode(type, { size: sizeOf(type), ioas_id: 1, allowed_iovas: literal(ranges), ...fields });
+      return command(uapi.IOMMU_IOAS_ALLOW_IOVAS, inline(bytes, ...patch(offsetOf(type, 'allowed_iovas'), ranges)));
+    },
+    option: (fields) => command(uapi.IOMMU_OPTION, inline(encode(uapi.iommuOption, { size: 24, ...fields }))),
+    close: () => actor.does({ op: 'close', fd }),
+    of: (other) => contextOf(fd, other),
+  };
+};

@@ -1,0 +1,78 @@
+import { rule } from '../clauses.ts';
+import { greatest, least } from '../world/big.ts';
+import { type Area, alignmentOf, type Context, type Ioas } from './state.ts';
+
+/* Where areas lie in an IO address space: what MAP and COPY have in common. Ends are the first IOVA behind. */
+
+const TOP = (1n << 64n) - 1n;
+const HUGE = 0x200000n;
+const PAGETABLE = 'drivers/iommu/iommufd/io_pagetable.c';
+
+/** The areas of a range, ascending. */
+export const areasIn = ({ areas }: Ioas, start: bigint, end: bigint): readonly Area[] => {
+  const found: Area[] = [];
+  areas.visit(start, end, (area) => {
+    found.push(area);
+    return true;
+  });
+  return found;
+};
+
+/** Whether `iova` and `length` go beyond the last IOVA; the length is not 0. */
+export const overflows = (iova: bigint, length: bigint): boolean => length > 0n && iova + length - 1n > TOP;
+
+/** What the sources call ULONG_MAX is no IOVA and no length. */
+export const isHighest = (...numbers: readonly bigint[]): boolean => numbers.some((number) => number >= TOP);
+
+const powerOfTwo = (length: bigint): bigint => 1n << BigInt((length - 1n).toString(2).length - (length === 1n ? 1 : 0));
+
+/** Where a mapping goes whose IOVA is left to the kernel; `vaddr` tells how it had best be aligned. */
+export const CHOOSES_IOVA = rule<(context: Context, ioas: Ioas, vaddr: bigint, length: bigint) => bigint | undefined>({
+  id: 'ioas/chosen-iova',
+  level: 'may',
+  says: 'Without FIXED_IOVA the mapping goes to the lowest IOVA above the first page, within the allowed ranges, where nothing is mapped, as far aligned as the address and the length are (at most to 2 MiB) and with the same offset in a page; iova returns where.',
+  source: `iopt_alloc_iova(), ${PAGETABLE}: Does not return a 0 IOVA even if it is valid`,
+  rule: ({ platform }, ioas, vaddr, length) => {
+    const page = BigInt(platform.pageSizeBytes);
+    const lowest = vaddr === 0n ? powerOfTwo(length) : least(powerOfTwo(length), vaddr & -vaddr);
+    const alignment = least(lowest, HUGE);
+    const ranges = ioas.allowed.length === 0 ? [{ start: page, end: TOP - page }] : ioas.allowed;
+    for (const { start, end } of ranges) {
+      const found = firstFit(ioas, greatest(start, page), least(end, TOP - page), {
+        alignment,
+        offset: vaddr % page,
+        length,
+      });
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  },
+});
+
+interface Fit {
+  readonly alignment: bigint;
+  readonly offset: bigint;
+  readonly length: bigint;
+}
+
+/** The first place in [from, last] that is free and aligned. */
+const firstFit = (
+  { areas }: Ioas,
+  from: bigint,
+  last: bigint,
+  { alignment, offset, length }: Fit,
+): bigint | undefined => {
+  for (let start = from; ; ) {
+    const iova = ((start + alignment - 1n) & -alignment) | offset;
+    if (iova >= last || last - iova < length - 1n) return undefined;
+    const taken = areas.overlapping(iova, iova + length);
+    if (taken === undefined) return iova;
+    start = taken.end;
+  }
+};
+
+/** Whether an IOVA, a length and the offset of the memory in its page are such that the address space takes them. */
+export const isAligned = ({ platform }: Context, ioas: Ioas, ...numbers: readonly bigint[]): boolean =>
+  numbers.every((number) => number % alignmentOf(ioas, platform) === 0n);
+
+export const AREA_CLAUSES = [CHOOSES_IOVA];

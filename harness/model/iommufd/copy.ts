@@ -1,0 +1,216 @@
+import {
+  IOMMU_IOAS_COPY,
+  IOMMU_IOAS_MAP_FIXED_IOVA,
+  IOMMU_IOAS_MAP_WRITEABLE,
+  iommuIoasCopy,
+} from '../../uapi/iommufd.ts';
+import { offsetOf, sizeOf } from '../../uapi/struct.ts';
+import { field, type Objection, objection, request } from '../clauses.ts';
+import { type Found, readStruct } from '../type1/argument.ts';
+import { u64Bytes } from '../type1/bytes.ts';
+import { greatest, least } from '../world/big.ts';
+import { areasIn, CHOOSES_IOVA, isAligned, isHighest, overflows } from './areas.ts';
+import { ACCESS, KNOWN_FLAGS } from './map.ts';
+import type { Area, Context, Ioas } from './state.ts';
+
+const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_COPY';
+const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
+const SOURCE = 'iommufd_ioas_copy(), drivers/iommu/iommufd/ioas.c';
+const PAGETABLE = 'drivers/iommu/iommufd/io_pagetable.c';
+
+interface CopyCall {
+  readonly context: Context;
+  readonly asked: Found<typeof iommuIoasCopy.fields>;
+  readonly from: Ioas | undefined;
+  readonly to: Ioas | undefined;
+  readonly writable: boolean;
+  /** The parts of areas that are copied, ascending; nothing when they do not cover the range without a hole. */
+  parts(): readonly Area[];
+  iova(): bigint | undefined;
+}
+
+const isFixed = ({ asked: { flags } }: CopyCall): boolean => (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0;
+
+const partsOf = (ioas: Ioas, start: bigint, end: bigint): readonly Area[] => {
+  const parts: Area[] = [];
+  let done = start;
+  for (const area of areasIn(ioas, start, end)) {
+    if (area.start > done) return [];
+    const first = greatest(area.start, start);
+    const last = least(area.end, end);
+    parts.push({ start: first, end: last, pages: area.pages, from: area.from + (first - area.start) });
+    done = last;
+  }
+  return done < end ? [] : parts;
+};
+
+const carryOut = (call: CopyCall): void => {
+  const to = call.iova();
+  if (to === undefined) return;
+  for (const { start, end, pages, from } of call.parts()) {
+    const at = to + (start - call.asked.src_iova);
+    call.to?.areas.insert({ start: at, end: at + (end - start), pages, from });
+  }
+};
+
+const COPY = request<Context, CopyCall>({
+  id: 'ioas/copy',
+  level: 'must',
+  says: 'IOAS_COPY maps what is mapped at src_iova of one IO address space in another, or in the same, too, and returns 0; each mapping then ends by itself, and the memory is the one that was mapped, whatever became of the first mapping.',
+  source: `${HEADER}; Documentation/userspace-api/iommufd.rst: IOMMUFD_OBJ_IOAS`,
+  on: 'iommufd',
+  request: IOMMU_IOAS_COPY,
+  situation: (context, { argument }) => {
+    const asked = readStruct(argument, iommuIoasCopy);
+    const [from, to] = [context.objects.get(asked.src_ioas_id), context.objects.get(asked.dst_ioas_id)];
+    return {
+      context,
+      asked,
+      from,
+      to,
+      writable: argument.writable(0, sizeOf(iommuIoasCopy)),
+      parts: () => (from === undefined ? [] : partsOf(from, asked.src_iova, asked.src_iova + asked.length)),
+      iova() {
+        if (isFixed(this) || to === undefined) return asked.dst_iova;
+        const [first] = this.parts();
+        const vaddr = first === undefined ? 0n : first.pages.vaddr + first.from;
+        return context.law.of(CHOOSES_IOVA).rule(context, to, vaddr, asked.length);
+      },
+    };
+  },
+  stages: ['arguments', 'source', 'target', 'place', 'reply'],
+  effect: carryOut,
+});
+
+const IOVA_RETURNED = field(COPY, {
+  id: 'ioas/copy-returns-iova',
+  level: 'must',
+  says: 'The field dst_iova returns where the copy is; nothing else of the argument changes.',
+  source: `${HEADER}: dst_iova: IOVA the mapping was placed at`,
+  at: () => offsetOf(iommuIoasCopy, 'dst_iova'),
+  bytes: (call) => u64Bytes(call.iova() ?? 0n),
+});
+
+type Stated = Omit<Objection<CopyCall>, 'kind' | 'to' | 'level'>;
+const refuses = (stated: Stated): Objection<CopyCall> => objection(COPY, { level: 'must', ...stated });
+
+const OBJECTIONS = [
+  refuses({
+    id: 'ioas/copy-flags',
+    says: 'Flags other than FIXED_IOVA, WRITEABLE and READABLE are refused with EOPNOTSUPP.',
+    source: `${ERRNOS}: EOPNOTSUPP; ${SOURCE}`,
+    stage: 'arguments',
+    errnos: ['EOPNOTSUPP'],
+    when: ({ asked: { flags } }) => (flags & ~KNOWN_FLAGS) !== 0,
+  }),
+  refuses({
+    id: 'ioas/copy-needs-access',
+    says: 'A copy that can neither be read nor written is refused with EINVAL.',
+    source: SOURCE,
+    stage: 'arguments',
+    errnos: ['EINVAL'],
+    when: ({ asked: { flags } }) => (flags & ACCESS) === 0,
+  }),
+  refuses({
+    id: 'ioas/copy-overflow',
+    says: 'A length or an iova of 2^64-1, and a source or a target that goes beyond 2^64, are refused with EOVERFLOW.',
+    source: `${ERRNOS}: EOVERFLOW; ${SOURCE}`,
+    stage: 'arguments',
+    errnos: ['EOVERFLOW'],
+    when: ({ asked: { length, dst_iova, src_iova } }) => isHighest(length, dst_iova, src_iova),
+  }),
+  refuses({
+    id: 'ioas/copy-unknown-ioas',
+    says: 'An id of the source that no IO address space has is refused with ENOENT.',
+    source: `${ERRNOS}: ENOENT; ${SOURCE}`,
+    stage: 'arguments',
+    errnos: ['ENOENT'],
+    when: ({ from }) => from === undefined,
+  }),
+  refuses({
+    id: 'ioas/copy-empty',
+    says: 'A length of 0 is refused with EINVAL.',
+    source: `iopt_get_pages(), ${PAGETABLE}`,
+    stage: 'source',
+    errnos: ['EINVAL'],
+    when: ({ asked: { length } }) => length === 0n,
+  }),
+  refuses({
+    id: 'ioas/copy-source-overflow',
+    says: 'A source that goes beyond 2^64 is refused with EOVERFLOW.',
+    source: `iopt_get_pages(), ${PAGETABLE}`,
+    stage: 'source',
+    errnos: ['EOVERFLOW'],
+    when: ({ asked: { src_iova, length } }) => overflows(src_iova, length),
+  }),
+  refuses({
+    id: 'ioas/copy-unmapped',
+    says: 'A source that is not mapped from its first byte to its last is refused with ENOENT.',
+    source: `${HEADER}: The src iova/length must exactly match a range used with IOMMU_IOAS_MAP; iopt_get_pages(), ${PAGETABLE}`,
+    stage: 'source',
+    errnos: ['ENOENT'],
+    when: (call) => {
+      const { src_iova, length } = call.asked;
+      return length > 0n && !overflows(src_iova, length) && call.parts().length === 0;
+    },
+  }),
+  refuses({
+    id: 'ioas/copy-unknown-target',
+    says: 'An id of the target that no IO address space has is refused with ENOENT.',
+    source: SOURCE,
+    stage: 'target',
+    errnos: ['ENOENT'],
+    when: ({ to }) => to === undefined,
+  }),
+  refuses({
+    id: 'ioas/copy-beyond-access',
+    says: 'A copy to be written of memory that was not mapped to be written is refused with EPERM.',
+    source: `iopt_insert_area(), ${PAGETABLE}`,
+    stage: 'place',
+    errnos: ['EPERM'],
+    when: (call) =>
+      (call.asked.flags & IOMMU_IOAS_MAP_WRITEABLE) !== 0 && call.parts().some(({ pages }) => !pages.writable),
+  }),
+  refuses({
+    id: 'ioas/copy-target-overflow',
+    says: 'A target that goes beyond 2^64 is refused with EOVERFLOW.',
+    source: `iopt_check_iova(), ${PAGETABLE}`,
+    stage: 'place',
+    errnos: ['EOVERFLOW'],
+    when: (call) => isFixed(call) && overflows(call.asked.dst_iova, call.asked.length),
+  }),
+  refuses({
+    id: 'ioas/copy-unaligned',
+    says: 'A target or a length that is no multiple of the alignment of the target, or memory whose offset in its page is not, is refused with EINVAL.',
+    source: `iopt_alloc_area_pages(), iopt_check_iova(), ${PAGETABLE}`,
+    stage: 'place',
+    errnos: ['EINVAL'],
+    when: (call) => {
+      const { context, to, asked } = call;
+      const places = call.parts().map(({ pages, from }) => pages.vaddr + from);
+      return to !== undefined && !isAligned(context, to, isFixed(call) ? asked.dst_iova : 0n, asked.length, ...places);
+    },
+  }),
+  refuses({
+    id: 'ioas/copy-occupied',
+    says: 'With FIXED_IOVA a target in which anything is mapped is refused with EEXIST, be it the source itself.',
+    source: `iopt_check_iova(), ${PAGETABLE}`,
+    stage: 'place',
+    errnos: ['EEXIST'],
+    when: (call) => {
+      const { to, asked } = call;
+      return isFixed(call) && to?.areas.overlapping(asked.dst_iova, asked.dst_iova + asked.length) !== undefined;
+    },
+  }),
+  refuses({
+    id: 'ioas/copy-unwritable',
+    says: 'When dst_iova cannot be returned the call fails with EFAULT; the copy is there all the same.',
+    source: SOURCE,
+    stage: 'reply',
+    errnos: ['EFAULT'],
+    when: ({ writable }) => !writable,
+    leaves: carryOut,
+  }),
+];
+
+export const IOAS_COPY_CLAUSES = [COPY, IOVA_RETURNED, ...OBJECTIONS];

@@ -1,0 +1,44 @@
+import type { Platform } from '../../program/platform.ts';
+import { answerRequest, refusalOf } from '../answer.ts';
+import type { Law } from '../law.ts';
+import type { Answer } from '../outcome.ts';
+import type { Files, KernelFile } from '../world/kernel-file.ts';
+import { FRAMING, framed, OPENS } from './framing.ts';
+import type { Context } from './state.ts';
+
+const PATH = '/dev/iommu';
+/** Requests below are those of a VFIO container, which /dev/iommu takes as well. */
+const FIRST_COMMAND = 0x3b80n;
+
+/** The file of IOMMUFD, on a platform that has it. */
+export const iommufdFiles = (law: Law, platform: Platform): Files => {
+  const clause = law.of(OPENS);
+  return (path) => {
+    if (path !== PATH) return undefined;
+    return ({ uid }) =>
+      uid === 0
+        ? { opens: () => iommufdFile(clause.rule(law, platform)), clauses: [clause] }
+        : { unspecified: 'who may open this file is for the system to say' };
+  };
+};
+
+const iommufdFile = (context: Context): KernelFile => {
+  const { law } = context;
+  const framing = FRAMING.map((stage) => stage.map((one) => law.of(one)));
+  return {
+    kind: 'iommufd',
+    ioctl: (call): Answer => {
+      if (call.request < FIRST_COMMAND)
+        return { unspecified: 'what a VFIO container takes is not stated for /dev/iommu yet' };
+      const frame = framed(call);
+      for (const stage of framing) {
+        const refusal = refusalOf(stage, frame);
+        if (refusal !== undefined) return refusal;
+      }
+      const provision = law.provision('iommufd', call.request);
+      return provision === undefined
+        ? { unspecified: 'nothing defines this command' }
+        : answerRequest(provision, context, call);
+    },
+  };
+};

@@ -1,0 +1,20 @@
+import { AREA_CLAUSES } from '../model/iommufd/areas.ts';
+import { IOAS_COPY_CLAUSES } from '../model/iommufd/copy.ts';
+import { FRAMING_CLAUSES } from '../model/iommufd/framing.ts';
+import { IOAS_MAP_CLAUSES } from '../model/iommufd/map.ts';
+import { OBJECT_CLAUSES } from '../model/iommufd/objects.ts';
+import { OPTION_CLAUSES } from '../model/iommufd/option.ts';
+import { IOAS_RANGES_CLAUSES } from '../model/iommufd/ranges.ts';
+import { IOAS_UNMAP_CLAUSES } from '../model/iommufd/unmap.ts';
+
+/** IOMMUFD without devices: objects, IO address spaces, and what is mapped in them. */
+export const IOMMUFD_CLAUSES = [
+  ...FRAMING_CLAUSES,
+  ...OBJECT_CLAUSES,
+  ...AREA_CLAUSES,
+  ...IOAS_MAP_CLAUSES,
+  ...IOAS_UNMAP_CLAUSES,
+  ...IOAS_COPY_CLAUSES,
+  ...IOAS_RANGES_CLAUSES,
+  ...OPTION_CLAUSES,
+];
