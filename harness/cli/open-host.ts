@@ -4,7 +4,7 @@ import { openLocalHost } from '../hosts/local.ts';
 import { openRemoteHost } from '../hosts/remote.ts';
 import { openVmHost } from '../hosts/vm.ts';
 import { cacheFolder } from '../kernels/cache.ts';
-import { type KernelChoice, prepareKernel } from '../kernels/choice.ts';
+import { isToBeBuilt, type KernelChoice, prepareKernel } from '../kernels/choice.ts';
 import { UsageTrouble } from '../trouble.ts';
 
 /** What `--host`, `--kernel`, `--patches`, `--device` and `--jobs` ask for. */
@@ -51,7 +51,8 @@ export const openHosts = async (request: HostRequest): Promise<readonly Host[]> 
   const helper = await buildHelper(cache);
   if (host === 'local') return [await openLocalHost({ helper, devices })];
   if (host.startsWith('ssh:')) return [await openRemoteHost({ name: host.slice('ssh:'.length), helper, devices })];
-  say(`getting kernel ${request.kernel.name}`);
+  const how = (await isToBeBuilt(request.kernel, cache)) ? 'building' : 'getting';
+  say(`${how} kernel ${request.kernel.name}${how === 'building' ? ' from source: minutes, once' : ''}`);
   const { choice, kernel, modules, moduleParameters, notes } = await prepareKernel(request.kernel, cache);
   for (const note of notes) say(note);
   const patches = choice.patches === undefined ? {} : { patches: choice.name };

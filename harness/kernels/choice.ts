@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { HostTrouble, UsageTrouble } from '../trouble.ts';
 import { type BuiltModules, buildModules, buildTestModule, type TestModuleOptions } from './build.ts';
-import { fetchKernel, type Kernel } from './fetch.ts';
+import { fetchKernel, isCached, type Kernel } from './fetch.ts';
 import { kernelNames, readManifest } from './manifest.ts';
 import { readPatches } from './patches.ts';
 import { canBuildFor } from './toolchain.ts';
@@ -69,6 +69,12 @@ export const kernelWithPatches = async (patches: string, base: string): Promise<
 };
 
 const revisionOf = async (base: string): Promise<string> => (await readManifest(base)).revision ?? `linux-${base}`;
+
+/** Whether preparing a kernel means building all of it first, which takes minutes. */
+export const isToBeBuilt = async ({ base }: KernelChoice, cache: string): Promise<boolean> => {
+  const manifest = await readManifest(base);
+  return manifest.config !== undefined && !(await isCached(manifest, cache));
+};
 
 /** A module of fixtures/modules: its parameters, and the kernels that it is for. */
 const TEST_MODULES = [

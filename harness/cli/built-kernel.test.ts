@@ -1,0 +1,40 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import { execa } from 'execa';
+import { cacheFolder } from '../kernels/cache.ts';
+import { isCached } from '../kernels/fetch.ts';
+import { readManifest } from '../kernels/manifest.ts';
+import { RunRecord } from '../report/record.ts';
+import { skipBecause } from '../testing.ts';
+import { EXIT } from '../trouble.ts';
+
+const BIN = fileURLToPath(new URL('bin.mjs', import.meta.url));
+const KERNEL = '7.2-iommufd';
+
+describe('a kernel that is built from source', () => {
+  before(async function () {
+    const built = await isCached(await readManifest(KERNEL), cacheFolder());
+    if (!built && !process.env['VFIO_CONFORM_BUILD'])
+      skipBecause(this, `${KERNEL} is not in the cache (vfio-conform kernel build ${KERNEL}, or VFIO_CONFORM_BUILD=1)`);
+  });
+
+  it('is built where it is not in the cache, has IOMMUFD, and conforms', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'vfio-conform-built-'));
+    try {
+      const report = join(folder, 'report');
+      const words = ['run', '--kernel', KERNEL, '--suite', 'iommufd', '--suite', 'ioas', '--report', report];
+      const { exitCode, stderr } = await execa('node', [BIN, ...words], { reject: false, stdin: 'ignore' });
+      const { cases } = RunRecord.parse(
+        JSON.parse(await readFile(join(report, 'results.json'), 'utf8').catch(() => expect.fail(stderr))),
+      );
+      expect(cases.filter(({ verdict }) => verdict !== 'conforms').map(({ id }) => id)).to.deep.equal([]);
+      expect(cases.length).to.be.greaterThan(150);
+      expect(exitCode).to.equal(EXIT.conforms);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  }).timeout(5_000_000);
+});
