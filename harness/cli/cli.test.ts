@@ -24,7 +24,12 @@ const REFUSED: Readonly<Record<string, readonly [args: readonly string[], exitCo
   'an option given twice': [['run', '--host', 'vm', '--host', 'local'], EXIT.usage, /--host was given more than once/],
   'an unknown kernel': [['run', '--kernel', '5.4'], EXIT.usage, /5\.4/],
   'an unknown revision of a series': [['run', '--kernel', 'nesting-cap/v9'], EXIT.usage, /nesting-cap\/posted/],
-  'a kernel that looks like a path': [['run', '--kernel', '../patches'], EXIT.usage, /there is no kernel/],
+  'an image that is not there': [
+    ['run', '--kernel', './bzImage'],
+    EXIT.usage,
+    /is no kernel image: expected a bzImage/,
+  ],
+  'modules without an image': [['run', '--modules', '/lib/modules/x'], EXIT.usage, /goes with the path of a kernel/],
   'one unknown kernel of several': [['run', '--kernel', '6.1,5.4'], EXIT.usage, /"5\.4"/],
   'a kernel twice': [['run', '--kernel', '6.1,6.1'], EXIT.usage, /names a kernel twice/],
   'several kernels on one model': [['run', '--kernel', '6.1,7.2', '--revision', 'linux-6.1'], EXIT.usage, /one kernel/],

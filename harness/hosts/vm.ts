@@ -83,7 +83,8 @@ export interface VmHost extends Host {
  * up in time or is not the kernel that was asked for; nothing is left running then.
  */
 export const openVmHost = async (given: VmOptions): Promise<VmHost> => {
-  const options: Settled = { ...DEFAULTS, ...given };
+  const own = given.kernel.memoryMiB === undefined ? {} : { memoryMiB: given.kernel.memoryMiB };
+  const options: Settled = { ...DEFAULTS, ...own, ...given };
   const accelerator = await chooseAccelerator(options, (accel) => guestOptions(options, accel));
   let running = await bringUp(options, accelerator);
   let closed = false;

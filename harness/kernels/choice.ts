@@ -6,6 +6,7 @@ import { HostTrouble, UsageTrouble } from '../trouble.ts';
 import { type BuiltModules, buildModules, buildTestModule, type TestModuleOptions } from './build.ts';
 import { fetchKernel, isCached, type Kernel } from './fetch.ts';
 import { kernelNames, readManifest } from './manifest.ts';
+import { type OwnKernel, readOwnKernel, revisionOfRelease } from './own.ts';
 import { readPatches } from './patches.ts';
 import { canBuildFor } from './toolchain.ts';
 
@@ -23,6 +24,8 @@ export interface KernelChoice {
   readonly base: string;
   /** The revision that it is held against unless another one is named. */
   readonly revision: string;
+  /** A user's own kernel, which no manifest tells of; `base` is its image then. */
+  readonly own?: OwnKernel;
   /** Where its patches are: a folder, a mailbox or a file. */
   readonly patches?: string;
 }
@@ -61,6 +64,12 @@ export const kernelNamed = async (name: string): Promise<KernelChoice> => {
   throw new UsageTrouble(`there is no kernel ${JSON.stringify(name)}; expected one of: ${expected}`);
 };
 
+/** A user's own kernel. Throws UsageTrouble when the image is none, or the modules are not its own. */
+export const kernelOfOnesOwn = async (own: OwnKernel): Promise<KernelChoice> => {
+  const { release } = await readOwnKernel(own);
+  return { name: own.image, base: own.image, revision: revisionOfRelease(release), own };
+};
+
 /** A kernel with a user's own patches. Throws UsageTrouble when there is no such base, or the patches cannot be read. */
 export const kernelWithPatches = async (patches: string, base: string): Promise<KernelChoice> => {
   const revision = await revisionOf(base);
@@ -71,7 +80,8 @@ export const kernelWithPatches = async (patches: string, base: string): Promise<
 const revisionOf = async (base: string): Promise<string> => (await readManifest(base)).revision ?? `linux-${base}`;
 
 /** Whether preparing a kernel means building all of it first, which takes minutes. */
-export const isToBeBuilt = async ({ base }: KernelChoice, cache: string): Promise<boolean> => {
+export const isToBeBuilt = async ({ base, own }: KernelChoice, cache: string): Promise<boolean> => {
+  if (own !== undefined) return false;
   const manifest = await readManifest(base);
   return manifest.config !== undefined && !(await isCached(manifest, cache));
 };
@@ -89,7 +99,10 @@ const TEST_MODULES = [
  * HostTrouble for what is missing on this machine.
  */
 export const prepareKernel = async (choice: KernelChoice, cache: string): Promise<PreparedKernel> => {
-  const kernel = await fetchKernel(await readManifest(choice.base), { cache });
+  const kernel =
+    choice.own === undefined
+      ? await fetchKernel(await readManifest(choice.base), { cache })
+      : await readOwnKernel(choice.own);
   const common = { base: choice.base, release: kernel.release, cacheDir: cache };
   const patched =
     choice.patches === undefined

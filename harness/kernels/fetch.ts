@@ -25,6 +25,8 @@ export interface Kernel {
   /** Unpacked modules, in the order in which they are loaded. */
   readonly modules: readonly { readonly name: string; readonly path: string }[];
   readonly commandLine: string;
+  /** Memory that a guest needs, in MiB; absent: as any other. */
+  readonly memoryMiB?: number;
   /** Where it comes from, for reports: `linux-image-6.1.0-56-amd64 6.1.192-2`. */
   readonly packages: readonly string[];
   /** What the user should know: that another package than the pinned one was taken. */
@@ -106,6 +108,7 @@ const readKernel = async (
     image: join(folder, image),
     modules: modules.map((name) => ({ name, path: join(folder, `${name}.ko`) })),
     commandLine: manifest.commandLine,
+    ...(manifest.memoryMiB === undefined ? {} : { memoryMiB: manifest.memoryMiB }),
     packages: packages.map(({ name, version }) => `${name} ${version}`),
     notes: packages.flatMap(({ name, version, sha256 }, index) => {
       const pin = pins[index];

@@ -180,6 +180,16 @@ const TABLE: Readonly<Record<string, readonly [model: () => Machine, seen: Seen,
     { second: '', cleanup: '', ending: { kind: 'hung', console: [] } },
     'damaged hang',
   ],
+  'a process that was ended for want of memory': [
+    modelOf(allow(succeeds())),
+    { first: '1 !died SIGKILL', log: ['3,9,1,-;Out of memory: Killed process 9 (helper)'] },
+    'host-lost',
+  ],
+  'a finding before that': [
+    modelOf(allow(fails('EINVAL'))),
+    { first: '1 -1 EBUSY', second: '2 !died SIGKILL', log: ['3,9,1,-;Out of memory: Killed process 9 (helper)'] },
+    'damaged hang 1:a/rule',
+  ],
   'a call that hangs': [modelOf(allow(succeeds())), { first: '1 !stuck' }, 'damaged hang'],
   'a program that does not end': [
     modelOf(allow(succeeds())),

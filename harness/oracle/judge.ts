@@ -6,7 +6,7 @@ import { printCall } from '../program/text.ts';
 import type { Clause, ClauseId } from '../spec/clause.ts';
 import { type Distance, distance, type Mismatch, outcomeText, type Result, resultText } from './compare.ts';
 import { calls, type Wanted } from './expected-path.ts';
-import { splats } from './kernel-log.ts';
+import { outOfMemory, splats } from './kernel-log.ts';
 import type { Damage, Divergence, Verdict } from './verdict.ts';
 
 /** A call may write to the argument it was given, and nowhere round it. */
@@ -45,6 +45,10 @@ export const judge = (makeMachine: () => Machine, program: Program, run: Run, op
   const said = saidTooMuch(makeMachine, run.kernelLog ?? []).filter(({ clauses }) => clauses[0]?.id === about);
   const divergences = [...followed.divergences, ...said];
   const leak = divergences.find((divergence) => divergence.step >= cleanupFrom);
+  const starved = followed.mishap === undefined ? undefined : outOfMemory(run.kernelLog ?? []);
+  if (starved !== undefined && divergences.length === 0) {
+    return { kind: 'host-lost', reason: `the host has too little memory: ${starved}` };
+  }
   const damage = damageOf(run, followed, leak === divergences[0] ? leak : undefined);
   if (damage !== undefined) return { kind: 'damaged', damage, divergences };
   const [first, ...rest] = divergences;

@@ -34,3 +34,7 @@ export const splats = (log: readonly string[]): readonly string[] => {
   const first = log.findIndex((line) => SPLATS.some((splat) => splat.test(line)));
   return first < 0 ? [] : log.slice(first, first + 40);
 };
+
+/** The line that says that the kernel ended a process for want of memory: the host is too small, whatever the kernel does. */
+export const outOfMemory = (log: readonly string[]): string | undefined =>
+  log.find((line) => /Out of memory: Killed process/.test(line));

@@ -5,7 +5,7 @@ import type Mocha from 'mocha';
 import { MODEL_PLATFORM } from '../../cases/model-platform.ts';
 import { createSession, type MakeModel, type Session } from '../../cases/session.ts';
 import type { Host } from '../../hosts/host.ts';
-import { type KernelChoice, kernelNamed, kernelWithPatches } from '../../kernels/choice.ts';
+import { type KernelChoice, kernelNamed, kernelOfOnesOwn, kernelWithPatches } from '../../kernels/choice.ts';
 import { createModel } from '../../model/create-model.ts';
 import { type KnownDifference, readKnownDifferences } from '../../oracle/known.ts';
 import { openReport, type Report } from '../../report/index.ts';
@@ -34,8 +34,9 @@ export const run: Command = {
     {
       name: 'kernel',
       value: 'NAME',
-      says: 'kernel that the vm boots (default 6.1; see list kernels), or several: 6.1,6.12',
+      says: 'kernel that the vm boots (default 6.1; see list kernels), several (6.1,6.12), or the path of an image',
     },
+    { name: 'modules', value: 'DIR', says: 'modules of an image of your own: its lib/modules/RELEASE' },
     {
       name: 'patches',
       value: 'PATH',
@@ -139,6 +140,9 @@ const runSuites = async (given: Given): Promise<number> => {
   }
 };
 
+/** Names of series have a slash too, but do not begin like a path. */
+const isPath = (kernel: string | undefined): kernel is string => kernel !== undefined && /^\.{0,2}\//.test(kernel);
+
 const modelOf =
   (revision: Revision): MakeModel =>
   (platform, lets) =>
@@ -147,6 +151,12 @@ const modelOf =
 /** What `--kernel`, or `--patches` and `--base`, name. */
 const kernelGiven = async (given: Given): Promise<KernelChoice> => {
   const [kernel, patches, base] = [given.text('kernel'), given.text('patches'), given.text('base')];
+  const modules = given.text('modules');
+  if (isPath(kernel)) {
+    if (patches !== undefined) throw new UsageTrouble('--patches goes with --base, not with --kernel');
+    return kernelOfOnesOwn({ image: kernel, ...(modules === undefined ? {} : { modules }) });
+  }
+  if (modules !== undefined) throw new UsageTrouble('--modules goes with the path of a kernel image in --kernel');
   if (patches === undefined) {
     if (base !== undefined) throw new UsageTrouble('--base is for --patches: expected both');
     return kernelNamed(kernel ?? '6.1');
@@ -229,7 +239,7 @@ const metaOf = (host: Host | undefined, revision: Revision, given: Given): Param
     description: host?.facts.description ?? 'no host: cases held against the model alone',
     iommu: iommuText(host),
   },
-  arguments: ['kernel', 'patches', 'base', 'revision', 'host', 'device', 'known'].flatMap((name) =>
+  arguments: ['kernel', 'modules', 'patches', 'base', 'revision', 'host', 'device', 'known'].flatMap((name) =>
     given.texts(name).flatMap((text) => [`--${name}`, text]),
   ),
 });
