@@ -116,10 +116,40 @@ describe('diff', () => {
   it('compares request numbers', () => {
     expect(between(LINUX_6_1, POSTED).numbers).to.deep.equal([
       {
-        on: 'iommu',
+        on: 'iommu files',
         number: '0x3b93',
         change: 'added',
-        b: { id: 'ping/answers', number: '0x3b93', name: 'VFIO_BASE + 47' },
+        b: { id: 'ping/answers', clashes: false, number: '0x3b93', name: 'VFIO_BASE + 47' },
+      },
+    ]);
+  });
+
+  it('compares ids, and tells where two clash', () => {
+    const name = 'type1-info capability 3';
+    const own = { id: 'VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL', clashes: false, number: '3', name };
+    const taken: Revision = {
+      id: 'taken',
+      base: LINUX_6_1,
+      summary: 'for a test',
+      clauses: {},
+      numbers: [
+        { space: 'type1-info capability', name: 'CAP_NEW', number: 3 },
+        { space: 'type1-info capability', name: 'CAP_OTHER', number: 9 },
+      ],
+    };
+    expect(between(LINUX_6_1, taken).numbers).to.deep.equal([
+      {
+        on: 'type1-info capability',
+        number: '3',
+        change: 'changed',
+        a: own,
+        b: { ...own, id: `${own.id} and CAP_NEW`, clashes: true },
+      },
+      {
+        on: 'type1-info capability',
+        number: '9',
+        change: 'added',
+        b: { id: 'CAP_OTHER', clashes: false, number: '9', name: 'type1-info capability 9' },
       },
     ]);
   });

@@ -93,16 +93,19 @@ export interface BehaviourChange extends Intent {
   readonly seen: Either<Seen>;
 }
 
-/** A request's number on one side. */
+/** A number on one side: a request's, or an id. */
 export interface NumberFacts {
-  readonly id: ClauseId;
-  /** `0x3b75`, and what that is: `VFIO_BASE + 17`. */
+  /** The clause of a request; the constants of an id, which clash when they are several. */
+  readonly id: string;
+  readonly clashes: boolean;
+  /** `0x3b75`, and what that is: `VFIO_BASE + 17`; `3`, and `type1-info capability 3`. */
   readonly number: string;
   readonly name: string;
 }
 
-/** A request number, and what each side says that it is. */
+/** A number, and what each side says that it is. */
 export interface NumberChange extends Either<NumberFacts> {
+  /** Where it means that: `iommu files`, `type1-info capability`. */
   readonly on: string;
   readonly number: string;
   readonly change: Change;

@@ -194,9 +194,11 @@ export const seenSentence = ({ sides }: SpecDiff, { answered, agreesWith, verdic
 
 /** `VFIO_BASE + 17 on the container: A dirty/dirty-pages, B get-dirty-bitmap/request`. */
 export const numberText = ({ on, a, b, change }: NumberChange): string => {
-  const where = `${(b ?? a)?.name} on ${on} files`;
-  if (change === 'changed') return `${where}: ${a?.id} in A, ${b?.id} in B (the number has another meaning)`;
-  return `${where}: ${(b ?? a)?.id} ${change}`;
+  const name = (b ?? a)?.name ?? '';
+  const where = name.startsWith(on) ? name : `${name} on ${on}`;
+  if (change !== 'changed') return `${where}: ${(b ?? a)?.id} ${change}`;
+  const told = a?.clashes || b?.clashes ? 'two that clash' : 'the number has another meaning';
+  return `${where}: ${a?.id} in A, ${b?.id} in B (${told})`;
 };
 
 const REQUESTS: ReadonlyMap<string, string> = new Map(

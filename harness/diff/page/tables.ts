@@ -35,12 +35,12 @@ const sentences = (change: ClauseChange): Markup => {
 const said = ({ level, says, source }: ClauseFacts): Markup =>
   html`<div class="says"><span class="soft">${level}:</span> ${says}</div><div class="source">${source}</div>`;
 
-/** Request numbers side by side. */
+/** Request numbers and ids side by side. */
 export const numbersSection = ({ numbers }: SpecDiff): Markup => html`<section id="numbers"><h2>Numbers</h2>
 ${
   numbers.length === 0
-    ? html`<p class="nothing">Every request number means the same on both sides.</p>`
-    : html`<table><thead><tr><th>request</th><th>on</th><th><span class="in-a">A</span></th><th><span class="in-b">B</span></th><th></th></tr></thead><tbody>${numbers.map(
+    ? html`<p class="nothing">Every request number and id means the same on both sides.</p>`
+    : html`<table><thead><tr><th>number</th><th>on</th><th><span class="in-a">A</span></th><th><span class="in-b">B</span></th><th></th></tr></thead><tbody>${numbers.map(
         ({
           on,
           number,
@@ -48,10 +48,15 @@ ${
           a,
           b,
         }) => html`<tr><td><code>${number}</code><br><span class="soft small">${(b ?? a)?.name}</span></td>
-<td>${on} files</td><td>${a === undefined ? '–' : html`<code>${a.id}</code>`}</td><td>${b === undefined ? '–' : html`<code>${b.id}</code>`}</td>
-<td><span class="badge ${change === 'changed' ? 'bad' : change}">${change === 'changed' ? 'another meaning' : change}</span></td></tr>`,
+<td>${on}</td><td>${a === undefined ? '–' : html`<code>${a.id}</code>`}</td><td>${b === undefined ? '–' : html`<code>${b.id}</code>`}</td>
+<td><span class="badge ${change === 'changed' ? 'bad' : change}">${meaningOf(change, a?.clashes === true || b?.clashes === true)}</span></td></tr>`,
       )}</tbody></table>`
 }</section>`;
+
+const meaningOf = (change: string, clashes: boolean): string => {
+  if (change !== 'changed') return change;
+  return clashes ? 'two that clash' : 'another meaning';
+};
 
 /** Struct layouts, as pictures. */
 export const structsSection = ({ structs }: SpecDiff): Markup => html`<section id="layouts"><h2>Layouts</h2>
