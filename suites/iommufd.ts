@@ -1,12 +1,13 @@
 import { clause, each, inline, NULL, pointerTo, test } from '../harness/cases/index.ts';
 import { openIommufd, withIoas } from '../harness/cases/iommufd.ts';
 import * as uapi from '../harness/uapi/iommufd.ts';
+import { IOMMUFD_COMMANDS } from '../harness/uapi/iommufd-commands.ts';
 import { encode, sizeOf } from '../harness/uapi/struct.ts';
 
 /* /dev/iommu: how commands are framed, objects and their ids, options. */
 
 const PAGE = 0x1000n;
-const COMMANDS = Object.fromEntries(uapi.IOMMUFD_COMMANDS.map((command) => [command.name, command]));
+const COMMANDS = Object.fromEntries(IOMMUFD_COMMANDS.map((command) => [command.name, command]));
 
 /** An argument whose size field says this, in a buffer of `room` bytes that are otherwise 0. */
 const sized = (size: number, room: number, ...more: readonly (readonly [at: number, byte: number])[]) => {

@@ -4,7 +4,7 @@ import { DIRTY_WRAPS } from '../model/type1/get-bitmap.ts';
 import { IOVA_WRAPS, VADDR_WRAPS } from '../model/type1/map.ts';
 import { UNMAP_WRAPS } from '../model/type1/unmap.ts';
 import { byId, type Revision } from '../spec/revision.ts';
-import { IOMMUFD_COMMANDS } from '../uapi/iommufd.ts';
+import { IOMMUFD_COMMANDS } from '../uapi/iommufd-commands.ts';
 import { IOMMUFD_CLAUSES } from './iommufd.ts';
 import { LINUX_6_12 } from './linux-6.12.ts';
 

@@ -1,5 +1,5 @@
 /** IOMMUFD (include/uapi/linux/iommufd.h): commands on /dev/iommu. Addresses and sizes in bytes. */
-import { type AnyStruct, sizeOf, struct, u16, u32, u64 } from './struct.ts';
+import { s32, struct, u16, u32, u64 } from './struct.ts';
 
 /** IOMMU_DESTROY: any object by its id. */
 export const iommuDestroy = struct('iommu_destroy', { size: u32, id: u32 });
@@ -47,6 +47,22 @@ export const iommuIoasMap = struct('iommu_ioas_map', {
   iova: u64,
 });
 
+/** IOMMU_IOAS_MAP_FILE: flags and the rest as in IOMMU_IOAS_MAP. */
+export const iommuIoasMapFile = struct('iommu_ioas_map_file', {
+  size: u32,
+  flags: u32,
+  ioas_id: u32,
+  /** A memfd. */
+  fd: s32,
+  /** Where in the file the memory begins. */
+  start: u64,
+  length: u64,
+  iova: u64,
+});
+
+/** IOMMU_IOAS_CHANGE_PROCESS */
+export const iommuIoasChangeProcess = struct('iommu_ioas_change_process', { size: u32, __reserved: u32 });
+
 /** IOMMU_IOAS_COPY */
 export const iommuIoasCopy = struct('iommu_ioas_copy', {
   size: u32,
@@ -91,31 +107,5 @@ export const IOMMU_IOAS_IOVA_RANGES = 0x3b84n;
 export const IOMMU_IOAS_MAP = 0x3b85n;
 export const IOMMU_IOAS_UNMAP = 0x3b86n;
 export const IOMMU_OPTION = 0x3b87n;
-
-/** A command: how long its structure is, and how much of it must be there. */
-export interface Command {
-  readonly name: string;
-  readonly request: bigint;
-  readonly type: AnyStruct;
-  /** Bytes up to the last field that there was from the beginning. */
-  readonly least: number;
-}
-
-const command = (name: string, request: bigint, type: AnyStruct): Command => ({
-  name,
-  request,
-  type,
-  least: sizeOf(type),
-});
-
-/** The commands that are stated here. */
-export const IOMMUFD_COMMANDS: readonly Command[] = [
-  command('IOMMU_DESTROY', IOMMU_DESTROY, iommuDestroy),
-  command('IOMMU_IOAS_ALLOC', IOMMU_IOAS_ALLOC, iommuIoasAlloc),
-  command('IOMMU_IOAS_ALLOW_IOVAS', IOMMU_IOAS_ALLOW_IOVAS, iommuIoasAllowIovas),
-  command('IOMMU_IOAS_COPY', IOMMU_IOAS_COPY, iommuIoasCopy),
-  command('IOMMU_IOAS_IOVA_RANGES', IOMMU_IOAS_IOVA_RANGES, iommuIoasIovaRanges),
-  command('IOMMU_IOAS_MAP', IOMMU_IOAS_MAP, iommuIoasMap),
-  command('IOMMU_IOAS_UNMAP', IOMMU_IOAS_UNMAP, iommuIoasUnmap),
-  command('IOMMU_OPTION', IOMMU_OPTION, iommuOption),
-];
+export const IOMMU_IOAS_MAP_FILE = 0x3b8fn;
+export const IOMMU_IOAS_CHANGE_PROCESS = 0x3b92n;

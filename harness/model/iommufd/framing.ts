@@ -1,4 +1,4 @@
-import { type Command, IOMMUFD_COMMANDS } from '../../uapi/iommufd.ts';
+import { type Command, IOMMUFD_COMMANDS } from '../../uapi/iommufd-commands.ts';
 import { sizeOf } from '../../uapi/struct.ts';
 import { type Objection, rule } from '../clauses.ts';
 import type { IoctlCall, UserArgument } from '../world/kernel-file.ts';

@@ -1,0 +1,147 @@
+/** The commands of /dev/iommu, and how long their structures are and were at first. */
+import * as uapi from './iommufd.ts';
+import { type AnyStruct, array, offsetOf, sizeOf, struct, u8, u16, u32, u64 } from './struct.ts';
+
+/* Structures of commands of which nothing but the framing is stated. */
+
+const iommuVfioIoas = struct('iommu_vfio_ioas', { size: u32, ioas_id: u32, op: u16, __reserved: u16 });
+
+const iommuHwptAlloc = struct('iommu_hwpt_alloc', {
+  size: u32,
+  flags: u32,
+  dev_id: u32,
+  pt_id: u32,
+  out_hwpt_id: u32,
+  __reserved: u32,
+  data_type: u32,
+  data_len: u32,
+  data_uptr: u64,
+  fault_id: u32,
+  __reserved2: u32,
+});
+
+const iommuHwInfo = struct('iommu_hw_info', {
+  size: u32,
+  flags: u32,
+  dev_id: u32,
+  data_len: u32,
+  data_uptr: u64,
+  /** In, with a flag, and out. */
+  out_data_type: u32,
+  out_max_pasid_log2: u8,
+  __reserved: array(u8, 3),
+  out_capabilities: u64,
+});
+
+const iommuHwptSetDirtyTracking = struct('iommu_hwpt_set_dirty_tracking', {
+  size: u32,
+  flags: u32,
+  hwpt_id: u32,
+  __reserved: u32,
+});
+
+const iommuHwptGetDirtyBitmap = struct('iommu_hwpt_get_dirty_bitmap', {
+  size: u32,
+  hwpt_id: u32,
+  flags: u32,
+  __reserved: u32,
+  iova: u64,
+  length: u64,
+  page_size: u64,
+  data: u64,
+});
+
+const iommuHwptInvalidate = struct('iommu_hwpt_invalidate', {
+  size: u32,
+  hwpt_id: u32,
+  data_uptr: u64,
+  data_type: u32,
+  entry_len: u32,
+  entry_num: u32,
+  __reserved: u32,
+});
+
+const iommuFaultAlloc = struct('iommu_fault_alloc', { size: u32, flags: u32, out_fault_id: u32, out_fault_fd: u32 });
+
+const iommuViommuAlloc = struct('iommu_viommu_alloc', {
+  size: u32,
+  flags: u32,
+  type: u32,
+  dev_id: u32,
+  hwpt_id: u32,
+  out_viommu_id: u32,
+  data_len: u32,
+  __reserved: u32,
+  data_uptr: u64,
+});
+
+const iommuVdeviceAlloc = struct('iommu_vdevice_alloc', {
+  size: u32,
+  viommu_id: u32,
+  dev_id: u32,
+  out_vdevice_id: u32,
+  virt_id: u64,
+});
+
+const iommuVeventqAlloc = struct('iommu_veventq_alloc', {
+  size: u32,
+  flags: u32,
+  viommu_id: u32,
+  type: u32,
+  veventq_depth: u32,
+  out_veventq_id: u32,
+  out_veventq_fd: u32,
+  __reserved: u32,
+});
+
+const iommuHwQueueAlloc = struct('iommu_hw_queue_alloc', {
+  size: u32,
+  flags: u32,
+  viommu_id: u32,
+  type: u32,
+  index: u32,
+  out_hw_queue_id: u32,
+  nesting_parent_iova: u64,
+  length: u64,
+});
+
+/** A command: how long its structure is, and how much of it must be there. */
+export interface Command {
+  readonly name: string;
+  readonly request: bigint;
+  readonly type: AnyStruct;
+  /** Bytes up to the last field that there was from the beginning. */
+  readonly least: number;
+}
+
+const command = (name: string, request: bigint, type: AnyStruct, least = sizeOf(type)): Command => ({
+  name,
+  request,
+  type,
+  least,
+});
+
+/** All commands; of some of them only the structure is stated. */
+export const IOMMUFD_COMMANDS: readonly Command[] = [
+  command('IOMMU_DESTROY', uapi.IOMMU_DESTROY, uapi.iommuDestroy),
+  command('IOMMU_IOAS_ALLOC', uapi.IOMMU_IOAS_ALLOC, uapi.iommuIoasAlloc),
+  command('IOMMU_IOAS_ALLOW_IOVAS', uapi.IOMMU_IOAS_ALLOW_IOVAS, uapi.iommuIoasAllowIovas),
+  command('IOMMU_IOAS_COPY', uapi.IOMMU_IOAS_COPY, uapi.iommuIoasCopy),
+  command('IOMMU_IOAS_IOVA_RANGES', uapi.IOMMU_IOAS_IOVA_RANGES, uapi.iommuIoasIovaRanges),
+  command('IOMMU_IOAS_MAP', uapi.IOMMU_IOAS_MAP, uapi.iommuIoasMap),
+  command('IOMMU_IOAS_UNMAP', uapi.IOMMU_IOAS_UNMAP, uapi.iommuIoasUnmap),
+  command('IOMMU_OPTION', uapi.IOMMU_OPTION, uapi.iommuOption),
+  command('IOMMU_VFIO_IOAS', 0x3b88n, iommuVfioIoas),
+  command('IOMMU_HWPT_ALLOC', 0x3b89n, iommuHwptAlloc, offsetOf(iommuHwptAlloc, 'data_type')),
+  command('IOMMU_GET_HW_INFO', 0x3b8an, iommuHwInfo, offsetOf(iommuHwInfo, 'out_capabilities')),
+  command('IOMMU_HWPT_SET_DIRTY_TRACKING', 0x3b8bn, iommuHwptSetDirtyTracking),
+  command('IOMMU_HWPT_GET_DIRTY_BITMAP', 0x3b8cn, iommuHwptGetDirtyBitmap),
+  command('IOMMU_HWPT_INVALIDATE', 0x3b8dn, iommuHwptInvalidate),
+  command('IOMMU_FAULT_QUEUE_ALLOC', 0x3b8en, iommuFaultAlloc),
+  command('IOMMU_IOAS_MAP_FILE', uapi.IOMMU_IOAS_MAP_FILE, uapi.iommuIoasMapFile),
+  command('IOMMU_VIOMMU_ALLOC', 0x3b90n, iommuViommuAlloc, offsetOf(iommuViommuAlloc, 'data_len')),
+  command('IOMMU_VDEVICE_ALLOC', 0x3b91n, iommuVdeviceAlloc),
+  command('IOMMU_IOAS_CHANGE_PROCESS', uapi.IOMMU_IOAS_CHANGE_PROCESS, uapi.iommuIoasChangeProcess),
+  command('IOMMU_VEVENTQ_ALLOC', 0x3b93n, iommuVeventqAlloc, offsetOf(iommuVeventqAlloc, '__reserved')),
+  command('IOMMU_HW_QUEUE_ALLOC', 0x3b94n, iommuHwQueueAlloc),
+];
