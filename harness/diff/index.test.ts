@@ -1,9 +1,11 @@
 import { expect } from 'chai';
+import { capability } from '../model/type1/capabilities.ts';
 import { aDifference, aRecord, aRun } from '../report/testing.ts';
 import { LINUX_6_1 } from '../revisions/linux-6.1.ts';
-import type { Revision } from '../spec/revision.ts';
+import { byId, type Revision } from '../spec/revision.ts';
 import { ABIS } from '../uapi/abis.ts';
-import { flexible, struct, u8, u32 } from '../uapi/struct.ts';
+import { encode, flexible, struct, u8, u32 } from '../uapi/struct.ts';
+import { vfioIommuType1InfoDmaAvail } from '../uapi/vfio.ts';
 import { type BehaviourChange, differs } from './spec-diff.ts';
 import { CARELESS, CASES, diffOf, PADDED, POSTED, programText, REVIEWED, side, storing } from './testing.ts';
 
@@ -103,6 +105,28 @@ describe('diff', () => {
       'succeeds, bytes 20-23 are 0xeeeeeeee',
       'succeeds, bytes 20-23 are 0x0',
     ]);
+  });
+
+  it('takes what a declared piece only moves for declared', () => {
+    const inserted = capability({
+      id: 'inserted/capability',
+      level: 'must',
+      says: 'There is one capability more, before the others.',
+      source: 'A. Author',
+      before: 'info/migration-capability',
+      structure: () => encode(vfioIommuType1InfoDmaAvail, { header: { id: 99, version: 1 }, avail: 1 }),
+    });
+    const revision = (more: Revision['clauses']): Revision => ({
+      id: 'inserted',
+      base: LINUX_6_1,
+      summary: 'one capability more',
+      clauses: { ...byId(inserted), ...more },
+    });
+    const [moved] = between(LINUX_6_1, revision({})).behaviour.changes;
+    expect(moved).to.include({ id: 'info/page-sizes: all', intended: true });
+    expect(moved?.why).to.equal(
+      'declared by inserted/capability; the rest is the same on both sides and only lies elsewhere',
+    );
   });
 
   it('keeps the program up to the call where the two part', () => {

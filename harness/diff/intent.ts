@@ -13,6 +13,8 @@ import type { Parting } from './walk.ts';
  *    because a call is refused by a clause and succeeds for lack of one: a new refusal is declared by the side that has
  *    it, a withdrawn one by the side that had it. A side that allows nothing of its own speaks with all that it allows.
  * 2. The bytes of a reply differ: intended when, for each of the pieces, the clause of one side is declared.
+ *    Pieces that are the same on both sides and only lie elsewhere, and what says where they lie, are moved by those that are
+ *    declared: they are intended with them.
  * 3. Only one side defines the call: intended when every clause of that side's answer is declared.
  * 4. Clauses of the world (what memory reads, what is charged, which descriptors are open) are instruments: they show
  *    what an earlier call did. A difference that shows in them alone is intended when an earlier call of the program
@@ -42,11 +44,38 @@ export const intentOf = (parting: Parting, declared: Declared, lineOf: (step: nu
       why: `shows what line ${lineOf(cause.step)} did, under ${cause.clause}, which is declared`,
     };
   }
+  const mover = moverOf(parting, declared);
+  if (mover !== undefined) {
+    return { intended: true, why: `declared by ${mover}; the rest is the same on both sides and only lies elsewhere` };
+  }
   const undeclared = sides.filter(({ a, b }) => !explained(a) && !explained(b));
   const named = unique(undeclared.flatMap(({ a, b }) => [...a, ...b]).filter(({ id }) => !declared(id)));
   const follows = cause === undefined ? '' : `; it may follow from line ${lineOf(cause.step)}, under ${cause.clause}`;
   return { intended: false, why: `not declared to change: ${named.join(', ') || 'the call'}${follows}` };
 };
+
+/** The declared clause that moves all the rest of a reply; none where the rest is not the same on both sides. */
+const moverOf = ({ difference }: Parting, declared: Declared): ClauseId | undefined => {
+  if (difference.kind !== 'bytes') return undefined;
+  const clauses = difference.bytes.flatMap(({ a, b }) => [a.clause, b.clause]);
+  const mover = clauses.find(({ id }) => declared(id));
+  if (mover === undefined) return undefined;
+  const stays = clauses.every(({ id, ofPlaces }) => {
+    if (declared(id) || ofPlaces === true) return true;
+    return saidBy(id, difference.of) === saidBy(id, difference.to);
+  });
+  return stays ? mover.id : undefined;
+};
+
+/** All that a clause says of a reply, in order, wherever it lies. */
+const saidBy = (id: ClauseId, { out }: Outcome): string =>
+  out === undefined || out === 'anything'
+    ? ''
+    : [...out]
+        .filter(({ clause }) => clause.id === id)
+        .sort((x, y) => x.at - y.at)
+        .map(({ bytes }) => (typeof bytes === 'number' ? `${bytes} bytes` : Buffer.from(bytes).toString('hex')))
+        .join(' ');
 
 /** The clauses that speak for each side, for each part of a difference. */
 const sidesOf = ({ difference, answers }: Parting): readonly { a: readonly Clause[]; b: readonly Clause[] }[] => {

@@ -21,7 +21,13 @@ export type AnswerDifference =
   /** Only one of the models defines the call. */
   | { readonly kind: 'specified'; readonly by: 'a' | 'b' }
   /** The same results, with other bytes in one of them. */
-  | { readonly kind: 'bytes'; readonly of: Outcome; readonly bytes: readonly [ByteDifference, ...ByteDifference[]] }
+  | {
+      readonly kind: 'bytes';
+      readonly of: Outcome;
+      /** What the other side has for it. */
+      readonly to: Outcome;
+      readonly bytes: readonly [ByteDifference, ...ByteDifference[]];
+    }
   /** Another set of results. Each list holds what only that side allows. */
   | { readonly kind: 'results'; readonly onlyA: readonly Outcome[]; readonly onlyB: readonly Outcome[] };
 
@@ -46,7 +52,7 @@ export const compareAnswers = (a: Answer, b: Answer, before: Uint8Array | undefi
   const [other] = onlyB;
   if (one !== undefined && other !== undefined && onlyA.length + onlyB.length === 2 && sameResult(one, other)) {
     const [first, ...rest] = byteDifferences(one, other, before);
-    if (first !== undefined) return { kind: 'bytes', of: one, bytes: [first, ...rest] };
+    if (first !== undefined) return { kind: 'bytes', of: one, to: other, bytes: [first, ...rest] };
   }
   return { kind: 'results', onlyA, onlyB };
 };

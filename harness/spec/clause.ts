@@ -17,4 +17,6 @@ export interface Clause {
   readonly says: string;
   /** Where it stands: header comment, document, mail and its author's point, or (where those are silent) the kernel function. */
   readonly source: string;
+  /** It says where things lie, or how much there is in all: what it asks for follows from what lies there. */
+  readonly ofPlaces?: true;
 }

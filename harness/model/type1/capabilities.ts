@@ -88,6 +88,7 @@ export type LayOut = (end: number) => number;
 /** How the chain is laid out: first as it should be, then ways that are known and can be followed. */
 export const LAYOUTS = rule<() => readonly [LayOut, ...LayOut[]]>({
   id: 'info/capability-alignment',
+  ofPlaces: true,
   level: 'should',
   says: 'Each capability begins at a multiple of 8 bytes, so that its 64-bit fields lie where the C structure has them.',
   source: `${HEADER}: the capability structures hold __u64 fields, which C aligns to 8 bytes`,
@@ -97,6 +98,7 @@ export const LAYOUTS = rule<() => readonly [LayOut, ...LayOut[]]>({
 /** The `next` field of a capability, given where the following one begins. */
 export const CHAIN_LINKS = rule<(following: number | undefined) => Uint8Array>({
   id: 'info/capability-chain',
+  ofPlaces: true,
   level: 'must',
   says: 'The next field of each capability is the offset of the following one from the start of the argument; the last one has 0.',
   source: `${HEADER}: vfio_info_cap_header`,

@@ -123,6 +123,7 @@ const UNWRITABLE = objection(GET_INFO_CALL, {
 
 const ARGSZ_HINT = field(GET_INFO_CALL, {
   id: 'info/argsz-hint',
+  ofPlaces: true,
   level: 'must',
   says: 'When the chain does not fit, argsz returns the size that structure and chain need; otherwise argsz stays as it was.',
   source: 'include/uapi/linux/vfio.h: argsz will be updated to report the necessary buffer size',
