@@ -39,6 +39,27 @@ export const mapArgument = ({ ioas = 1, iova, length, vaddr, flags }: MapRequest
   return inline(bytes, ...patch(offsetOf(type, 'user_va'), vaddr));
 };
 
+/** What an IOAS_MAP_FILE asks for; IOAS 1, READ and WRITE, and FIXED where an iova is given, unless a case says otherwise. */
+export interface MapFileRequest extends Omit<MapRequest, 'vaddr'> {
+  /** A descriptor's name, or the number -1. */
+  readonly fd: string | -1;
+  readonly start?: bigint;
+}
+
+export const mapFileArgument = ({ ioas = 1, fd, start = 0n, iova, length, flags }: MapFileRequest): Arg => {
+  const type = uapi.iommuIoasMapFile;
+  const bytes = encode(type, {
+    size: sizeOf(type),
+    flags: flags ?? READ | WRITE | (iova === undefined ? 0 : FIXED),
+    ioas_id: ioas,
+    fd: fd === -1 ? -1 : 0,
+    start,
+    length,
+    iova: iova ?? 0n,
+  });
+  return inline(bytes, ...(fd === -1 ? [] : [{ kind: 'fd' as const, at: offsetOf(type, 'fd'), fd }]));
+};
+
 /** What an IOAS_COPY asks for; from IOAS 1 to IOAS 2 unless a case says otherwise. */
 export interface CopyRequest {
   readonly from?: number;
@@ -56,7 +77,10 @@ export interface Context {
   alloc(id: number): Said;
   destroy(id: number): Said;
   map(request: MapRequest): Said;
+  mapFile(request: MapFileRequest): Said;
   unmap(iova: bigint, length: bigint, ioas?: number): Said;
+  /** Makes the actor the process that is charged. */
+  changeProcess(reserved?: number): Said;
   copy(request: CopyRequest): Said;
   ranges(fields: Partial<Fields<typeof uapi.iommuIoasIovaRanges>>, target?: Place | bigint): Said;
   allow(fields: Partial<Fields<typeof uapi.iommuIoasAllowIovas>>, ranges?: Place | bigint): Said;
@@ -96,6 +120,12 @@ const contextOf = (fd: string, actor: Actor): Context => {
     },
     destroy: (id) => command(uapi.IOMMU_DESTROY, inline(encode(uapi.iommuDestroy, { size: 8, id }))),
     map: (request) => command(uapi.IOMMU_IOAS_MAP, mapArgument(request)),
+    mapFile: (request) => command(uapi.IOMMU_IOAS_MAP_FILE, mapFileArgument(request)),
+    changeProcess: (reserved = 0) =>
+      command(
+        uapi.IOMMU_IOAS_CHANGE_PROCESS,
+        inline(encode(uapi.iommuIoasChangeProcess, { size: 8, __reserved: reserved })),
+      ),
     unmap: (iova, length, ioas = 1) =>
       command(uapi.IOMMU_IOAS_UNMAP, inline(encode(uapi.iommuIoasUnmap, { size: 24, ioas_id: ioas, iova, length }))),
     copy: ({ from = 1, to = 2, source, target, length, flags }) => {

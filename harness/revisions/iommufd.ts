@@ -1,7 +1,9 @@
 import { AREA_CLAUSES } from '../model/iommufd/areas.ts';
+import { CHANGE_PROCESS_CLAUSES } from '../model/iommufd/change-process.ts';
 import { IOAS_COPY_CLAUSES } from '../model/iommufd/copy.ts';
 import { FRAMING_CLAUSES } from '../model/iommufd/framing.ts';
 import { IOAS_MAP_CLAUSES } from '../model/iommufd/map.ts';
+import { IOAS_MAP_FILE_CLAUSES } from '../model/iommufd/map-file.ts';
 import { OBJECT_CLAUSES } from '../model/iommufd/objects.ts';
 import { OPTION_CLAUSES } from '../model/iommufd/option.ts';
 import { IOAS_RANGES_CLAUSES } from '../model/iommufd/ranges.ts';
@@ -13,6 +15,8 @@ export const IOMMUFD_CLAUSES = [
   ...OBJECT_CLAUSES,
   ...AREA_CLAUSES,
   ...IOAS_MAP_CLAUSES,
+  ...IOAS_MAP_FILE_CLAUSES,
+  ...CHANGE_PROCESS_CLAUSES,
   ...IOAS_UNMAP_CLAUSES,
   ...IOAS_COPY_CLAUSES,
   ...IOAS_RANGES_CLAUSES,

@@ -1,3 +1,4 @@
+import type { ClauseId } from '../../spec/clause.ts';
 import {
   IOMMU_IOAS_MAP,
   IOMMU_IOAS_MAP_FIXED_IOVA,
@@ -6,11 +7,11 @@ import {
   iommuIoasMap,
 } from '../../uapi/iommufd.ts';
 import { offsetOf, sizeOf } from '../../uapi/struct.ts';
-import { field, type Objection, objection, request } from '../clauses.ts';
+import { field, type Objection, objection, type Request, request } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
 import { CHOOSES_IOVA, isAligned, isHighest, overflows } from './areas.ts';
-import type { Context, Ioas } from './state.ts';
+import type { Context, Ioas, Pages } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_MAP';
 const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
@@ -21,23 +22,46 @@ export const ACCESS = IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE;
 export const KNOWN_FLAGS = ACCESS | IOMMU_IOAS_MAP_FIXED_IOVA;
 const TWO_TO_THE_64 = 1n << 64n;
 
-interface MapCall {
+/** Whether a mapping is to be written. */
+export const writes = (flags: number): boolean => (flags & IOMMU_IOAS_MAP_WRITEABLE) !== 0;
+
+/** What MAP and MAP_FILE have in common. */
+export interface Placing {
   readonly context: Context;
-  readonly asked: Found<typeof iommuIoasMap.fields>;
+  readonly asked: {
+    readonly flags: number;
+    readonly ioas_id: number;
+    readonly length: bigint;
+    readonly iova: bigint;
+  };
   readonly ioas: Ioas | undefined;
   readonly writable: boolean;
+  /** Where the memory begins: its address, or the offset in the file. */
+  readonly from: bigint;
+  /** The memory, as it is mapped. */
+  pages(): Pages;
   /** Where it goes, if there is room. */
   iova(): bigint | undefined;
 }
 
-const isFixed = ({ asked: { flags } }: MapCall): boolean => (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0;
+interface MapCall extends Placing {
+  readonly asked: Found<typeof iommuIoasMap.fields>;
+}
 
-const carryOut = (call: MapCall): void => {
+/** Where a mapping goes, if there is room. */
+export const placeOf = ({ context, ioas, asked, from }: Omit<Placing, 'iova' | 'pages'>): bigint | undefined => {
+  if ((asked.flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0 || ioas === undefined) return asked.iova;
+  return context.law.of(CHOOSES_IOVA).rule(context, ioas, from, asked.length);
+};
+
+const isFixed = ({ asked: { flags } }: Placing): boolean => (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0;
+
+/** Maps. */
+export const carryOut = (call: Placing): void => {
   const { ioas, asked } = call;
   const iova = call.iova();
   if (ioas === undefined || iova === undefined) return;
-  const pages = { vaddr: asked.user_va, writable: (asked.flags & IOMMU_IOAS_MAP_WRITEABLE) !== 0 };
-  ioas.areas.insert({ start: iova, end: iova + asked.length, pages, from: 0n });
+  ioas.areas.insert({ start: iova, end: iova + asked.length, pages: call.pages(), from: 0n });
 };
 
 const MAP = request<Context, MapCall>({
@@ -55,9 +79,10 @@ const MAP = request<Context, MapCall>({
       asked,
       ioas,
       writable: argument.writable(0, sizeOf(iommuIoasMap)),
+      from: asked.user_va,
+      pages: () => ({ kind: 'memory', vaddr: asked.user_va, writable: writes(asked.flags) }),
       iova() {
-        if (isFixed(this) || ioas === undefined) return asked.iova;
-        return context.law.of(CHOOSES_IOVA).rule(context, ioas, asked.user_va, asked.length);
+        return placeOf(this);
       },
     };
   },
@@ -74,8 +99,95 @@ const IOVA_RETURNED = field(MAP, {
   bytes: (call) => u64Bytes(call.iova() ?? 0n),
 });
 
-type Stated = Omit<Objection<MapCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<MapCall> => objection(MAP, { level: 'must', ...stated });
+type Stated<S> = Omit<Objection<S>, 'kind' | 'to' | 'level'>;
+
+/** What refuses a mapping wherever the memory comes from; ids begin with `prefix`. */
+export const placingObjections = <S extends Placing>(
+  call: Request<Context, S>,
+  prefix: ClauseId,
+  source: string,
+): readonly Objection<S>[] => {
+  const refuses = (stated: Stated<S>): Objection<S> => objection(call, { level: 'must', ...stated });
+  return [
+    refuses({
+      id: `${prefix}-needs-access`,
+      says: 'A mapping that can neither be read nor written is refused with EINVAL.',
+      source,
+      stage: 'arguments',
+      errnos: ['EINVAL'],
+      when: ({ asked: { flags } }) => (flags & ACCESS) === 0,
+    }),
+    refuses({
+      id: `${prefix}-unknown-ioas`,
+      says: 'An id that no IO address space has is refused with ENOENT.',
+      source: `${ERRNOS}: ENOENT; ${source}`,
+      stage: 'arguments',
+      errnos: ['ENOENT'],
+      when: ({ ioas }) => ioas === undefined,
+    }),
+    refuses({
+      id: `${prefix}-overflow`,
+      says: 'An iova or a length of 2^64-1 is refused with EOVERFLOW.',
+      source: `${ERRNOS}: EOVERFLOW; ${source}`,
+      stage: 'arguments',
+      errnos: ['EOVERFLOW'],
+      when: ({ asked: { iova, length } }) => isHighest(iova, length),
+    }),
+    refuses({
+      id: `${prefix}-empty`,
+      says: 'A length of 0, or one that leaves less than a page below 2^64, is refused with EINVAL.',
+      source: 'iopt_alloc_pages(), drivers/iommu/iommufd/pages.c',
+      stage: 'memory',
+      errnos: ['EINVAL'],
+      when: ({ context, asked: { length } }) =>
+        length === 0n || length > TWO_TO_THE_64 - 1n - BigInt(context.platform.pageSizeBytes),
+    }),
+    refuses({
+      id: `${prefix}-range-overflow`,
+      says: 'A range that goes beyond 2^64 is refused with EOVERFLOW, and so is one of half of it or more whose IOVA is left to the kernel.',
+      source: `iopt_check_iova(), iopt_alloc_iova(), ${PAGETABLE}`,
+      stage: 'place',
+      errnos: ['EOVERFLOW'],
+      when: (call) => {
+        const { iova, length } = call.asked;
+        return isFixed(call) ? overflows(iova, length) : length >= (1n << 63n) - 1n;
+      },
+    }),
+    refuses({
+      id: `${prefix}-unaligned`,
+      says: 'An iova, a length or a beginning of the memory that is no multiple of the alignment that IOAS_IOVA_RANGES tells is refused with EINVAL.',
+      source: `include/uapi/linux/iommufd.h: out_iova_alignment; iopt_check_iova(), iopt_insert_area(), ${PAGETABLE}`,
+      stage: 'place',
+      errnos: ['EINVAL'],
+      when: (call) => {
+        const { context, ioas, asked } = call;
+        const iova = isFixed(call) ? asked.iova : 0n;
+        return ioas !== undefined && !isAligned(context, ioas, iova, asked.length, call.from);
+      },
+    }),
+    refuses({
+      id: `${prefix}-occupied`,
+      says: 'With FIXED_IOVA a range in which anything is mapped is refused with EEXIST, and what is there stays.',
+      source: `${HEADER}: the iova range must currently be unused, existing IOVA cannot be replaced`,
+      stage: 'place',
+      errnos: ['EEXIST'],
+      when: (call) => {
+        const { ioas, asked } = call;
+        return isFixed(call) && ioas?.areas.overlapping(asked.iova, asked.iova + asked.length) !== undefined;
+      },
+    }),
+    refuses({
+      id: `${prefix}-no-space`,
+      says: 'When no free range is large enough a mapping whose IOVA is left to the kernel is refused with ENOSPC.',
+      source: `iopt_alloc_iova(), ${PAGETABLE}`,
+      stage: 'place',
+      errnos: ['ENOSPC'],
+      when: (call) => !isFixed(call) && call.asked.length < (1n << 63n) - 1n && call.iova() === undefined,
+    }),
+  ];
+};
+
+const refuses = (stated: Stated<MapCall>): Objection<MapCall> => objection(MAP, { level: 'must', ...stated });
 
 const OBJECTIONS = [
   refuses({
@@ -87,87 +199,12 @@ const OBJECTIONS = [
     when: ({ asked }) => (asked.flags & ~KNOWN_FLAGS) !== 0 || asked.__reserved !== 0,
   }),
   refuses({
-    id: 'ioas/map-needs-access',
-    says: 'A mapping that can neither be read nor written is refused with EINVAL.',
-    source: SOURCE,
-    stage: 'arguments',
-    errnos: ['EINVAL'],
-    when: ({ asked: { flags } }) => (flags & ACCESS) === 0,
-  }),
-  refuses({
-    id: 'ioas/map-unknown-ioas',
-    says: 'An id that no IO address space has is refused with ENOENT.',
-    source: `${ERRNOS}: ENOENT; ${SOURCE}`,
-    stage: 'arguments',
-    errnos: ['ENOENT'],
-    when: ({ ioas }) => ioas === undefined,
-  }),
-  refuses({
-    id: 'ioas/map-overflow',
-    says: 'An iova or a length of 2^64-1 is refused with EOVERFLOW.',
-    source: `${ERRNOS}: EOVERFLOW; ${SOURCE}`,
-    stage: 'arguments',
-    errnos: ['EOVERFLOW'],
-    when: ({ asked: { iova, length } }) => isHighest(iova, length),
-  }),
-  refuses({
-    id: 'ioas/map-empty',
-    says: 'A length of 0, or one that leaves less than a page below 2^64, is refused with EINVAL.',
-    source: 'iopt_alloc_pages(), drivers/iommu/iommufd/pages.c',
-    stage: 'memory',
-    errnos: ['EINVAL'],
-    when: ({ context, asked: { length } }) =>
-      length === 0n || length > TWO_TO_THE_64 - 1n - BigInt(context.platform.pageSizeBytes),
-  }),
-  refuses({
     id: 'ioas/map-memory-overflow',
     says: 'Memory that ends at 2^64 or goes beyond it is refused with EOVERFLOW.',
     source: 'iopt_alloc_user_pages(), drivers/iommu/iommufd/pages.c: check_add_overflow()',
     stage: 'memory',
     errnos: ['EOVERFLOW'],
     when: ({ asked: { user_va, length } }) => user_va + length >= TWO_TO_THE_64,
-  }),
-  refuses({
-    id: 'ioas/map-range-overflow',
-    says: 'A range that goes beyond 2^64 is refused with EOVERFLOW, and so is one of half of it or more whose IOVA is left to the kernel.',
-    source: `iopt_check_iova(), iopt_alloc_iova(), ${PAGETABLE}`,
-    stage: 'place',
-    errnos: ['EOVERFLOW'],
-    when: (call) => {
-      const { iova, length } = call.asked;
-      return isFixed(call) ? overflows(iova, length) : length >= (1n << 63n) - 1n;
-    },
-  }),
-  refuses({
-    id: 'ioas/map-unaligned',
-    says: 'An iova, a length or an address that is no multiple of the alignment that IOAS_IOVA_RANGES tells is refused with EINVAL.',
-    source: `include/uapi/linux/iommufd.h: out_iova_alignment; iopt_check_iova(), iopt_insert_area(), ${PAGETABLE}`,
-    stage: 'place',
-    errnos: ['EINVAL'],
-    when: (call) => {
-      const { context, ioas, asked } = call;
-      const iova = isFixed(call) ? asked.iova : 0n;
-      return ioas !== undefined && !isAligned(context, ioas, iova, asked.length, asked.user_va);
-    },
-  }),
-  refuses({
-    id: 'ioas/map-occupied',
-    says: 'With FIXED_IOVA a range in which anything is mapped is refused with EEXIST, and what is there stays.',
-    source: `${HEADER}: the iova range must currently be unused, existing IOVA cannot be replaced`,
-    stage: 'place',
-    errnos: ['EEXIST'],
-    when: (call) => {
-      const { ioas, asked } = call;
-      return isFixed(call) && ioas?.areas.overlapping(asked.iova, asked.iova + asked.length) !== undefined;
-    },
-  }),
-  refuses({
-    id: 'ioas/map-no-space',
-    says: 'When no free range is large enough a mapping whose IOVA is left to the kernel is refused with ENOSPC.',
-    source: `iopt_alloc_iova(), ${PAGETABLE}`,
-    stage: 'place',
-    errnos: ['ENOSPC'],
-    when: (call) => !isFixed(call) && call.asked.length < (1n << 63n) - 1n && call.iova() === undefined,
   }),
   refuses({
     id: 'ioas/map-unwritable',
@@ -178,6 +215,7 @@ const OBJECTIONS = [
     when: ({ writable }) => !writable,
     leaves: carryOut,
   }),
+  ...placingObjections(MAP, 'ioas/map', SOURCE),
 ];
 
 export const IOAS_MAP_CLAUSES = [MAP, IOVA_RETURNED, ...OBJECTIONS];

@@ -32,7 +32,9 @@ export interface Area {
 
 /** Memory that was mapped once, and may be in many areas since. */
 export interface Pages {
-  /** The address of its first byte in the process that mapped it. */
+  /** Memory of a process, or a file. */
+  readonly kind: 'memory' | 'file';
+  /** The address of its first byte in the process that mapped it, or the offset in the file. */
   readonly vaddr: bigint;
   /** It was mapped to be written. */
   readonly writable: boolean;

@@ -1,0 +1,52 @@
+import { IOMMU_IOAS_CHANGE_PROCESS, iommuIoasChangeProcess } from '../../uapi/iommufd.ts';
+import { objection, request } from '../clauses.ts';
+import { type Found, readStruct } from '../type1/argument.ts';
+import type { Context, Pages } from './state.ts';
+
+const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_CHANGE_PROCESS';
+const SOURCE = 'iommufd_ioas_change_process(), drivers/iommu/iommufd/ioas.c';
+
+interface ChangeCall {
+  readonly context: Context;
+  readonly asked: Found<typeof iommuIoasChangeProcess.fields>;
+}
+
+/** All that is mapped in a context, each memory once, however often it was copied. */
+const allPages = ({ objects }: Context): ReadonlySet<Pages> => {
+  const found = new Set<Pages>();
+  for (const { areas } of objects.values()) for (const { pages } of areas) found.add(pages);
+  return found;
+};
+
+const CHANGE_PROCESS = request<Context, ChangeCall>({
+  id: 'ioas/change-process',
+  level: 'must',
+  says: 'IOAS_CHANGE_PROCESS makes the calling process the one that is charged for what is mapped in all IO address spaces of the context, and returns 0. What is mapped stays mapped.',
+  source: `${HEADER}: This transfers pinned memory counts for every memory map in every IOAS in the context to the current process`,
+  on: 'iommufd',
+  request: IOMMU_IOAS_CHANGE_PROCESS,
+  situation: (context, { argument }) => ({ context, asked: readStruct(argument, iommuIoasChangeProcess) }),
+  stages: ['arguments', 'mappings'],
+});
+
+const RESERVED = objection(CHANGE_PROCESS, {
+  id: 'ioas/change-process-reserved',
+  level: 'must',
+  says: 'A reserved field that is not 0 is refused with EOPNOTSUPP.',
+  source: `${HEADER}: __reserved: Must be 0; ${SOURCE}`,
+  stage: 'arguments',
+  errnos: ['EOPNOTSUPP'],
+  when: ({ asked: { __reserved } }) => __reserved !== 0,
+});
+
+const FILES_ONLY = objection(CHANGE_PROCESS, {
+  id: 'ioas/change-process-files-only',
+  level: 'must',
+  says: 'While anything is mapped in any IO address space of the context that was not mapped with IOAS_MAP_FILE, be it a copy, IOAS_CHANGE_PROCESS is refused with EINVAL.',
+  source: `${HEADER}: This only supports maps created with IOMMU_IOAS_MAP_FILE, and returns EINVAL if other maps are present`,
+  stage: 'mappings',
+  errnos: ['EINVAL'],
+  when: ({ context }) => [...allPages(context)].some(({ kind }) => kind !== 'file'),
+});
+
+export const CHANGE_PROCESS_CLAUSES = [CHANGE_PROCESS, RESERVED, FILES_ONLY];

@@ -1,0 +1,92 @@
+import { IOMMU_IOAS_MAP_FILE, iommuIoasMapFile } from '../../uapi/iommufd.ts';
+import { offsetOf, sizeOf } from '../../uapi/struct.ts';
+import { field, type Objection, objection, request } from '../clauses.ts';
+import { type Found, readStruct } from '../type1/argument.ts';
+import { u64Bytes } from '../type1/bytes.ts';
+import type { OpenFile } from '../world/process.ts';
+import { overflows } from './areas.ts';
+import { carryOut, KNOWN_FLAGS, type Placing, placeOf, placingObjections, writes } from './map.ts';
+import type { Context } from './state.ts';
+
+const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_MAP_FILE';
+const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
+const SOURCE = 'iommufd_ioas_map_file(), drivers/iommu/iommufd/ioas.c';
+const FILE_PAGES = 'iopt_map_file_pages(), drivers/iommu/iommufd/io_pagetable.c';
+const FD_AT = offsetOf(iommuIoasMapFile, 'fd');
+
+interface MapFileCall extends Placing {
+  readonly asked: Found<typeof iommuIoasMapFile.fields>;
+  readonly file: OpenFile | undefined;
+}
+
+const MAP_FILE = request<Context, MapFileCall>({
+  id: 'ioas/map-file',
+  level: 'must',
+  says: 'IOAS_MAP_FILE maps a part of a memfd at an IOVA and returns 0; the mapping needs neither the descriptor any more nor a mapping of the file. While no device is attached nothing is pinned, and the size of the file is not looked at.',
+  source: `${HEADER}: Set an IOVA mapping from a memfd file; ${FILE_PAGES}`,
+  on: 'iommufd',
+  request: IOMMU_IOAS_MAP_FILE,
+  situation: (context, { argument }) => {
+    const asked = readStruct(argument, iommuIoasMapFile);
+    return {
+      context,
+      asked,
+      ioas: context.objects.get(asked.ioas_id),
+      writable: argument.writable(0, sizeOf(iommuIoasMapFile)),
+      file: argument.fileAt(FD_AT),
+      from: asked.start,
+      pages: () => ({ kind: 'file', vaddr: asked.start, writable: writes(asked.flags) }),
+      iova() {
+        return placeOf(this);
+      },
+    };
+  },
+  leavesOpen: ({ file, asked }) => {
+    if (file === undefined) return asked.fd === -1 ? undefined : 'which file has that number is not known';
+    return file.file.kind === 'memfd' ? undefined : 'only memfds are stated as files that can be mapped';
+  },
+  stages: ['arguments', 'memory', 'place', 'reply'],
+  effect: carryOut,
+});
+
+const IOVA_RETURNED = field(MAP_FILE, {
+  id: 'ioas/map-file-returns-iova',
+  level: 'must',
+  says: 'The field iova returns where the mapping is, as with IOAS_MAP; nothing else of the argument changes.',
+  source: `${HEADER}: iova: same as for iommu_ioas_map`,
+  at: () => offsetOf(iommuIoasMapFile, 'iova'),
+  bytes: (call) => u64Bytes(call.iova() ?? 0n),
+});
+
+type Stated = Omit<Objection<MapFileCall>, 'kind' | 'to' | 'level'>;
+const refuses = (stated: Stated): Objection<MapFileCall> => objection(MAP_FILE, { level: 'must', ...stated });
+
+const OBJECTIONS = [
+  refuses({
+    id: 'ioas/map-file-flags',
+    says: 'Flags other than FIXED_IOVA, WRITEABLE and READABLE are refused with EOPNOTSUPP.',
+    source: `${ERRNOS}: EOPNOTSUPP; ${SOURCE}`,
+    stage: 'arguments',
+    errnos: ['EOPNOTSUPP'],
+    when: ({ asked }) => (asked.flags & ~KNOWN_FLAGS) !== 0,
+  }),
+  refuses({
+    id: 'ioas/map-file-bad-descriptor',
+    says: 'A descriptor that the process does not have is refused with EBADF.',
+    source: `${FILE_PAGES}: fget()`,
+    stage: 'memory',
+    errnos: ['EBADF'],
+    when: ({ file }) => file === undefined,
+  }),
+  refuses({
+    id: 'ioas/map-file-start-overflow',
+    says: 'A part of the file that goes beyond 2^64 is refused with EOVERFLOW.',
+    source: `${FILE_PAGES}: check_add_overflow()`,
+    stage: 'memory',
+    errnos: ['EOVERFLOW'],
+    when: ({ asked: { start, length } }) => overflows(start, length),
+  }),
+  ...placingObjections(MAP_FILE, 'ioas/map-file', SOURCE),
+];
+
+export const IOAS_MAP_FILE_CLAUSES = [MAP_FILE, IOVA_RETURNED, ...OBJECTIONS];
