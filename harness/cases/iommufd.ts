@@ -1,7 +1,8 @@
 import type { Arg, Patch, Place } from '../program/step.ts';
 import * as uapi from '../uapi/iommufd.ts';
+import { IOMMU_TEST_CMD, IOMMU_TEST_OP_MOCK_DOMAIN, iommuTestCmd } from '../uapi/iommufd-test.ts';
 import { encode, type Initialiser, offsetOf, sizeOf } from '../uapi/struct.ts';
-import { IOMMUFD } from './needs.ts';
+import { IOMMUFD, IOMMUFD_MOCK } from './needs.ts';
 import type { Actor, Said, Scenario } from './scenario.ts';
 import { inline } from './vfio.ts';
 
@@ -76,6 +77,8 @@ export interface Context {
   /** Makes an IOAS; says that it gets this id. */
   alloc(id: number): Said;
   destroy(id: number): Said;
+  /** Attaches a mock device. */
+  attachMock(ioas: number): Said;
   map(request: MapRequest): Said;
   mapFile(request: MapFileRequest): Said;
   unmap(iova: bigint, length: bigint, ioas?: number): Said;
@@ -99,6 +102,12 @@ export const openIommufd = (s: Scenario, actor: Actor = s.main): Context => {
   return contextOf(actor.opens('/dev/iommu', 'iommufd'), actor);
 };
 
+/** A context to whose IO address spaces mock devices can be attached. */
+export const openWithMock = (s: Scenario, actor: Actor = s.main): Context => {
+  s.needs(IOMMUFD_MOCK);
+  return openIommufd(s, actor);
+};
+
 /** A context with one IOAS, which has id 1. */
 export const withIoas = (s: Scenario): Context => {
   const context = openIommufd(s);
@@ -117,6 +126,10 @@ const contextOf = (fd: string, actor: Actor): Context => {
       return command(uapi.IOMMU_IOAS_ALLOC, inline(bytes))
         .returns(0)
         .shows(offsetOf(type, 'out_ioas_id'), Uint8Array.of(id, 0, 0, 0));
+    },
+    attachMock: (ioas) => {
+      const bytes = encode(iommuTestCmd, { size: sizeOf(iommuTestCmd), op: IOMMU_TEST_OP_MOCK_DOMAIN, id: ioas });
+      return command(IOMMU_TEST_CMD, inline(bytes));
     },
     destroy: (id) => command(uapi.IOMMU_DESTROY, inline(encode(uapi.iommuDestroy, { size: 8, id }))),
     map: (request) => command(uapi.IOMMU_IOAS_MAP, mapArgument(request)),

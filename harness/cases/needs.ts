@@ -18,6 +18,12 @@ export const IOMMUFD: Need = {
   met: ({ iommufd }) => iommufd,
 };
 
+/** For cases with the mock device of IOMMUFD. */
+export const IOMMUFD_MOCK: Need = {
+  reason: 'the kernel has no mock device for IOMMUFD (CONFIG_IOMMUFD_TEST)',
+  met: ({ testModules }) => testModules.includes('iommufd_mock'),
+};
+
 /** For cases with drivers that mediate access to a device. */
 export const MEDIATOR_TEST: Need = {
   reason: 'the host has not loaded the test module mediator',

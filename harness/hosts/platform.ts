@@ -61,12 +61,16 @@ export const readPlatform = async (
     ],
     dmaEntryLimit: limit === undefined ? DEFAULT_DMA_ENTRY_LIMIT : wholeNumber(limit, 'dma_entry_limit'),
     iommufd: ((await files.list('/dev')) ?? []).includes('iommu'),
-    testModules: await loaded(files, TEST_MODULES),
+    testModules: [...(await loaded(files, TEST_MODULES)), ...(await mockDevices(files))],
   };
 };
 
 /** What the modules of fixtures/modules are called once they are loaded. */
 const TEST_MODULES = ['vfio_emulated', 'iova_bitmap_test', 'mediator_test'];
+
+/** CONFIG_IOMMUFD_TEST is part of the kernel, or of iommufd; its bus shows that it is there. */
+const mockDevices = async (files: Files): Promise<readonly string[]> =>
+  ((await files.list('/sys/bus')) ?? []).includes('iommufd_mock') ? ['iommufd_mock'] : [];
 
 const loaded = async (files: Files, modules: readonly string[]): Promise<readonly string[]> => {
   const states = await inTurn(modules, (name) => files.read(`/sys/module/${name}/initstate`));

@@ -4,8 +4,10 @@ import { IOAS_COPY_CLAUSES } from '../model/iommufd/copy.ts';
 import { FRAMING_CLAUSES } from '../model/iommufd/framing.ts';
 import { IOAS_MAP_CLAUSES } from '../model/iommufd/map.ts';
 import { IOAS_MAP_FILE_CLAUSES } from '../model/iommufd/map-file.ts';
+import { MOCK_CLAUSES } from '../model/iommufd/mock.ts';
 import { OBJECT_CLAUSES } from '../model/iommufd/objects.ts';
 import { OPTION_CLAUSES } from '../model/iommufd/option.ts';
+import { PINNED_CLAUSES } from '../model/iommufd/pinned.ts';
 import { IOAS_RANGES_CLAUSES } from '../model/iommufd/ranges.ts';
 import { IOAS_UNMAP_CLAUSES } from '../model/iommufd/unmap.ts';
 
@@ -21,4 +23,6 @@ export const IOMMUFD_CLAUSES = [
   ...IOAS_COPY_CLAUSES,
   ...IOAS_RANGES_CLAUSES,
   ...OPTION_CLAUSES,
+  ...PINNED_CLAUSES,
+  ...MOCK_CLAUSES,
 ];

@@ -1,6 +1,8 @@
 import { IOMMU_IOAS_CHANGE_PROCESS, iommuIoasChangeProcess } from '../../uapi/iommufd.ts';
 import { objection, request } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
+import type { Process } from '../world/process.ts';
+import { exceeds, MOVES_CHARGES } from './pinned.ts';
 import type { Context, Pages } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_CHANGE_PROCESS';
@@ -8,6 +10,7 @@ const SOURCE = 'iommufd_ioas_change_process(), drivers/iommu/iommufd/ioas.c';
 
 interface ChangeCall {
   readonly context: Context;
+  readonly caller: Process;
   readonly asked: Found<typeof iommuIoasChangeProcess.fields>;
 }
 
@@ -25,8 +28,16 @@ const CHANGE_PROCESS = request<Context, ChangeCall>({
   source: `${HEADER}: This transfers pinned memory counts for every memory map in every IOAS in the context to the current process`,
   on: 'iommufd',
   request: IOMMU_IOAS_CHANGE_PROCESS,
-  situation: (context, { argument }) => ({ context, asked: readStruct(argument, iommuIoasChangeProcess) }),
-  stages: ['arguments', 'mappings'],
+  situation: (context, { caller, argument }) => ({
+    context,
+    caller,
+    asked: readStruct(argument, iommuIoasChangeProcess),
+  }),
+  stages: ['arguments', 'mappings', 'limit'],
+  effect: ({ context, caller }) => {
+    const clause = context.law.of(MOVES_CHARGES);
+    for (const pages of allPages(context)) clause.rule(context, pages, caller, clause);
+  },
 });
 
 const RESERVED = objection(CHANGE_PROCESS, {
@@ -49,4 +60,27 @@ const FILES_ONLY = objection(CHANGE_PROCESS, {
   when: ({ context }) => [...allPages(context)].some(({ kind }) => kind !== 'file'),
 });
 
-export const CHANGE_PROCESS_CLAUSES = [CHANGE_PROCESS, RESERVED, FILES_ONLY];
+const OVER_LIMIT = objection(CHANGE_PROCESS, {
+  id: 'ioas/change-process-over-limit',
+  level: 'must',
+  says: 'When the calling process, or its user, may not lock what would be charged to it in addition, IOAS_CHANGE_PROCESS is refused with ENOMEM, and nothing changes; what the same process is charged for already does not count.',
+  source: `${HEADER}: If the ioctl returns a failure status, then nothing is changed; charge_current(), drivers/iommu/iommufd/ioas.c`,
+  stage: 'limit',
+  errnos: ['ENOMEM'],
+  when: ({ context, caller }) => {
+    const moving = [...allPages(context)].filter(({ owner }) => owner.space !== caller.space);
+    return (['user', 'process'] as const)
+      .map((mode) => moving.filter((one) => one.mode === mode).reduce((sum, { charged }) => sum + charged, 0))
+      .map((more, index) =>
+        exceeds(
+          context,
+          { process: caller, space: caller.space, uid: caller.uid },
+          index === 0 ? 'user' : 'process',
+          more,
+        ),
+      )
+      .reduce((one, other) => (one === true || other === true ? true : one || other));
+  },
+});
+
+export const CHANGE_PROCESS_CLAUSES = [CHANGE_PROCESS, RESERVED, FILES_ONLY, OVER_LIMIT];

@@ -11,7 +11,8 @@ import { u64Bytes } from '../type1/bytes.ts';
 import { greatest, least } from '../world/big.ts';
 import { areasIn, CHOOSES_IOVA, isAligned, isHighest, overflows } from './areas.ts';
 import { ACCESS, KNOWN_FLAGS } from './map.ts';
-import type { Area, Context, Ioas } from './state.ts';
+import { outOfReach, overLimit, settle } from './pinned.ts';
+import { type Area, apertureOf, type Context, type Ioas } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_COPY';
 const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
@@ -51,6 +52,7 @@ const carryOut = (call: CopyCall): void => {
     const at = to + (start - call.asked.src_iova);
     call.to?.areas.insert({ start: at, end: at + (end - start), pages, from });
   }
+  settle(call.context);
 };
 
 const COPY = request<Context, CopyCall>({
@@ -78,7 +80,7 @@ const COPY = request<Context, CopyCall>({
       },
     };
   },
-  stages: ['arguments', 'source', 'target', 'place', 'reply'],
+  stages: ['arguments', 'source', 'target', 'place', 'pins', 'reply'],
   effect: carryOut,
 });
 
@@ -201,6 +203,36 @@ const OBJECTIONS = [
       const { to, asked } = call;
       return isFixed(call) && to?.areas.overlapping(asked.dst_iova, asked.dst_iova + asked.length) !== undefined;
     },
+  }),
+  refuses({
+    id: 'ioas/copy-beyond-aperture',
+    says: 'With FIXED_IOVA a target that is not within what IOAS_IOVA_RANGES tells is refused with EINVAL.',
+    source: `iopt_check_iova(), ${PAGETABLE}`,
+    stage: 'place',
+    errnos: ['EINVAL'],
+    when: (call) => {
+      const { to, asked } = call;
+      if (to === undefined || !isFixed(call) || overflows(asked.dst_iova, asked.length)) return false;
+      const { start, end } = apertureOf(to);
+      return asked.dst_iova < start || asked.dst_iova + asked.length - 1n > end;
+    },
+  }),
+  refuses({
+    id: 'ioas/copy-no-memory',
+    says: 'A copy to where a device is attached, of memory that is not pinned yet and cannot be any more (it, or its process, is gone), is refused with EFAULT (EINVAL for a file), and nothing is copied or charged.',
+    source: 'pfn_reader_user_pin(), drivers/iommu/iommufd/pages.c',
+    stage: 'pins',
+    errnos: ['EFAULT', 'EINVAL'],
+    errno: (call) => (call.parts().some(({ pages }) => pages.kind === 'file') ? undefined : 'EFAULT'),
+    when: (call) => call.to?.attached !== undefined && outOfReach(call.context, call.parts()),
+  }),
+  refuses({
+    id: 'ioas/copy-over-limit',
+    says: 'A copy to where a device is attached that would pin more than whom it is charged to may lock is refused with ENOMEM, and nothing is copied or charged.',
+    source: 'incr_user_locked_vm(), update_mm_locked_vm(), drivers/iommu/iommufd/pages.c',
+    stage: 'pins',
+    errnos: ['ENOMEM'],
+    when: (call) => call.to?.attached !== undefined && overLimit(call.context, call.parts()),
   }),
   refuses({
     id: 'ioas/copy-unwritable',

@@ -4,6 +4,7 @@ import type { Law } from '../law.ts';
 import type { Answer } from '../outcome.ts';
 import type { Files, KernelFile } from '../world/kernel-file.ts';
 import { FRAMING, framed, OPENS } from './framing.ts';
+import { settle } from './pinned.ts';
 import type { Context } from './state.ts';
 
 const PATH = '/dev/iommu';
@@ -13,11 +14,12 @@ const FIRST_COMMAND = 0x3b80n;
 /** The file of IOMMUFD, on a platform that has it. */
 export const iommufdFiles = (law: Law, platform: Platform): Files => {
   const clause = law.of(OPENS);
+  const users = new Map<number, number>();
   return (path) => {
     if (path !== PATH) return undefined;
     return ({ uid }) =>
       uid === 0
-        ? { opens: () => iommufdFile(clause.rule(law, platform)), clauses: [clause] }
+        ? { opens: () => iommufdFile(clause.rule(law, platform, users)), clauses: [clause] }
         : { unspecified: 'who may open this file is for the system to say' };
   };
 };
@@ -27,10 +29,14 @@ const iommufdFile = (context: Context): KernelFile => {
   const framing = FRAMING.map((stage) => stage.map((one) => law.of(one)));
   return {
     kind: 'iommufd',
+    release: () => {
+      context.objects.clear();
+      settle(context);
+    },
     ioctl: (call): Answer => {
       if (call.request < FIRST_COMMAND)
         return { unspecified: 'what a VFIO container takes is not stated for /dev/iommu yet' };
-      const frame = framed(call);
+      const frame = framed(context, call);
       for (const stage of framing) {
         const refusal = refusalOf(stage, frame);
         if (refusal !== undefined) return refusal;

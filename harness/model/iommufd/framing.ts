@@ -1,4 +1,5 @@
 import { type Command, IOMMUFD_COMMANDS } from '../../uapi/iommufd-commands.ts';
+import { TEST_COMMAND } from '../../uapi/iommufd-test.ts';
 import { sizeOf } from '../../uapi/struct.ts';
 import { type Objection, rule } from '../clauses.ts';
 import type { IoctlCall, UserArgument } from '../world/kernel-file.ts';
@@ -10,13 +11,21 @@ const FORMAT = 'include/uapi/linux/iommufd.h: DOC: General ioctl format';
 const DISPATCH = 'iommufd_fops_ioctl(), drivers/iommu/iommufd/main.c';
 const MAIN = 'drivers/iommu/iommufd/main.c';
 
-export const OPENS = rule<(law: Context['law'], platform: Context['platform']) => Context>({
+export const OPENS = rule<(law: Context['law'], platform: Context['platform'], users: Context['users']) => Context>({
   id: 'iommufd/open',
   level: 'must',
   says: 'Opening /dev/iommu gives a context without objects, each opening one of its own.',
   source:
     'Documentation/userspace-api/iommufd.rst: IOMMUFD User API; iommufd_fops_open(), drivers/iommu/iommufd/main.c',
-  rule: (law, platform) => ({ law, platform, objects: new Map(), perProcess: false }),
+  rule: (law, platform, users) => ({
+    law,
+    platform,
+    users,
+    objects: new Map(),
+    others: new Map(),
+    charged: new Set(),
+    perProcess: false,
+  }),
 });
 
 /** A request on /dev/iommu, before anything is known of it but its structure. */
@@ -27,12 +36,15 @@ export interface Framed {
   readonly argument: UserArgument;
 }
 
+/** The kernel has the mock device for tests. */
+export const hasMock = ({ testModules }: Context['platform']): boolean => testModules.includes('iommufd_mock');
+
 const byRequest = new Map(IOMMUFD_COMMANDS.map((command) => [command.request, command]));
 
-export const framed = ({ request, argument }: IoctlCall): Framed => {
+export const framed = ({ platform }: Context, { request, argument }: IoctlCall): Framed => {
   const head = argument.read(0, 4);
   return {
-    command: byRequest.get(request),
+    command: request === TEST_COMMAND.request && hasMock(platform) ? TEST_COMMAND : byRequest.get(request),
     size: head && new DataView(head.buffer, head.byteOffset).getUint32(0, true),
     argument,
   };

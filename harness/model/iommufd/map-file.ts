@@ -6,6 +6,7 @@ import { u64Bytes } from '../type1/bytes.ts';
 import type { OpenFile } from '../world/process.ts';
 import { overflows } from './areas.ts';
 import { carryOut, KNOWN_FLAGS, type Placing, placeOf, placingObjections, writes } from './map.ts';
+import { newPages } from './pinned.ts';
 import type { Context } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_MAP_FILE';
@@ -19,6 +20,12 @@ interface MapFileCall extends Placing {
   readonly file: OpenFile | undefined;
 }
 
+/** In bytes; 0 for what is no memfd. */
+const sizeOfFile = (file: OpenFile | undefined): bigint => {
+  const backing = file?.file.backing?.({ offset: 0n, size: 0n, share: 'shared', write: false });
+  return backing?.kind === 'memory' ? BigInt(backing.object.sizeBytes) : 0n;
+};
+
 const MAP_FILE = request<Context, MapFileCall>({
   id: 'ioas/map-file',
   level: 'must',
@@ -26,16 +33,23 @@ const MAP_FILE = request<Context, MapFileCall>({
   source: `${HEADER}: Set an IOVA mapping from a memfd file; ${FILE_PAGES}`,
   on: 'iommufd',
   request: IOMMU_IOAS_MAP_FILE,
-  situation: (context, { argument }) => {
+  situation: (context, { caller, argument }) => {
     const asked = readStruct(argument, iommuIoasMapFile);
+    const file = argument.fileAt(FD_AT);
     return {
       context,
       asked,
       ioas: context.objects.get(asked.ioas_id),
       writable: argument.writable(0, sizeOf(iommuIoasMapFile)),
-      file: argument.fileAt(FD_AT),
+      file,
       from: asked.start,
-      pages: () => ({ kind: 'file', vaddr: asked.start, writable: writes(asked.flags) }),
+      pages: () =>
+        newPages(context, caller, {
+          kind: 'file',
+          vaddr: asked.start,
+          writable: writes(asked.flags),
+          fileSize: () => sizeOfFile(file),
+        }),
       iova() {
         return placeOf(this);
       },
@@ -45,7 +59,7 @@ const MAP_FILE = request<Context, MapFileCall>({
     if (file === undefined) return asked.fd === -1 ? undefined : 'which file has that number is not known';
     return file.file.kind === 'memfd' ? undefined : 'only memfds are stated as files that can be mapped';
   },
-  stages: ['arguments', 'memory', 'place', 'reply'],
+  stages: ['arguments', 'memory', 'place', 'pins', 'reply'],
   effect: carryOut,
 });
 

@@ -11,7 +11,8 @@ import { field, type Objection, objection, type Request, request } from '../clau
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
 import { CHOOSES_IOVA, isAligned, isHighest, overflows } from './areas.ts';
-import type { Context, Ioas, Pages } from './state.ts';
+import { newPages, outOfReach, overLimit, settle } from './pinned.ts';
+import { type Area, apertureOf, type Context, type Ioas, type Pages } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_MAP';
 const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
@@ -56,22 +57,30 @@ export const placeOf = ({ context, ioas, asked, from }: Omit<Placing, 'iova' | '
 
 const isFixed = ({ asked: { flags } }: Placing): boolean => (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0;
 
+const areaOf = (call: Placing, start: bigint): Area => ({
+  start,
+  end: start + call.asked.length,
+  pages: call.pages(),
+  from: 0n,
+});
+
 /** Maps. */
 export const carryOut = (call: Placing): void => {
-  const { ioas, asked } = call;
+  const { ioas } = call;
   const iova = call.iova();
   if (ioas === undefined || iova === undefined) return;
-  ioas.areas.insert({ start: iova, end: iova + asked.length, pages: call.pages(), from: 0n });
+  ioas.areas.insert(areaOf(call, iova));
+  settle(call.context);
 };
 
 const MAP = request<Context, MapCall>({
   id: 'ioas/map',
   level: 'must',
-  says: 'IOAS_MAP maps memory of the caller at an IOVA and returns 0. While no device is attached nothing is pinned and the memory is not looked at.',
+  says: 'IOAS_MAP maps memory of the caller at an IOVA and returns 0. While no device is attached nothing is pinned and the memory is not looked at; then all of it is.',
   source: `${HEADER}; iopt_map_user_pages(), ${PAGETABLE}: For non-domain page tables this will only setup a lazy reference`,
   on: 'iommufd',
   request: IOMMU_IOAS_MAP,
-  situation: (context, { argument }) => {
+  situation: (context, { caller, argument }) => {
     const asked = readStruct(argument, iommuIoasMap);
     const ioas = context.objects.get(asked.ioas_id);
     return {
@@ -80,13 +89,13 @@ const MAP = request<Context, MapCall>({
       ioas,
       writable: argument.writable(0, sizeOf(iommuIoasMap)),
       from: asked.user_va,
-      pages: () => ({ kind: 'memory', vaddr: asked.user_va, writable: writes(asked.flags) }),
+      pages: () => newPages(context, caller, { kind: 'memory', vaddr: asked.user_va, writable: writes(asked.flags) }),
       iova() {
         return placeOf(this);
       },
     };
   },
-  stages: ['arguments', 'memory', 'place', 'reply'],
+  stages: ['arguments', 'memory', 'place', 'pins', 'reply'],
   effect: carryOut,
 });
 
@@ -183,6 +192,36 @@ export const placingObjections = <S extends Placing>(
       stage: 'place',
       errnos: ['ENOSPC'],
       when: (call) => !isFixed(call) && call.asked.length < (1n << 63n) - 1n && call.iova() === undefined,
+    }),
+    refuses({
+      id: `${prefix}-beyond-aperture`,
+      says: 'With FIXED_IOVA a range that is not within what IOAS_IOVA_RANGES tells is refused with EINVAL.',
+      source: `iopt_check_iova(), ${PAGETABLE}`,
+      stage: 'place',
+      errnos: ['EINVAL'],
+      when: (call) => {
+        const { ioas, asked } = call;
+        if (ioas === undefined || !isFixed(call) || overflows(asked.iova, asked.length)) return false;
+        const { start, end } = apertureOf(ioas);
+        return asked.iova < start || asked.iova + asked.length - 1n > end;
+      },
+    }),
+    refuses({
+      id: `${prefix}-no-memory`,
+      says: 'While a device is attached a range of which any page cannot be pinned is refused (EFAULT for memory, EINVAL beyond the end of a file), and nothing is mapped or charged.',
+      source: 'pfn_reader_user_pin(), drivers/iommu/iommufd/pages.c',
+      stage: 'pins',
+      errnos: ['EFAULT'],
+      errno: (call) => (call.pages().kind === 'file' ? 'EINVAL' : 'EFAULT'),
+      when: (call) => call.ioas?.attached !== undefined && outOfReach(call.context, [areaOf(call, 0n)]),
+    }),
+    refuses({
+      id: `${prefix}-over-limit`,
+      says: 'While a device is attached a range of more pages than whom they are charged to may still lock is refused with ENOMEM, and nothing is mapped or charged.',
+      source: 'incr_user_locked_vm(), update_mm_locked_vm(), drivers/iommu/iommufd/pages.c',
+      stage: 'pins',
+      errnos: ['ENOMEM'],
+      when: (call) => call.ioas?.attached !== undefined && overLimit(call.context, [areaOf(call, 0n)]),
     }),
   ];
 };

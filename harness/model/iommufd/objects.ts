@@ -3,7 +3,8 @@ import { offsetOf } from '../../uapi/struct.ts';
 import { field, objection, request, rule } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes } from '../type1/bytes.ts';
-import { type Context, type Ioas, newIoas } from './state.ts';
+import { settle } from './pinned.ts';
+import { type Context, type Ioas, newIoas, type Other } from './state.ts';
 
 /* Objects, and the ids that they have. */
 
@@ -12,14 +13,16 @@ const MAIN = 'drivers/iommu/iommufd/main.c';
 const IOAS = 'drivers/iommu/iommufd/ioas.c';
 
 /** The id that the next object gets. */
-const NEXT_ID = rule<(objects: ReadonlyMap<number, unknown>) => number>({
+export const NEXT_ID = rule<
+  (context: Record<'objects' | 'others', Pick<ReadonlyMap<number, unknown>, 'has'>>) => number
+>({
   id: 'iommufd/ids',
   level: 'may',
   says: 'Ids are counted from 1 on, and the lowest that is free is given; 0 is none. That of an object that is gone is given again.',
   source: `_iommufd_object_alloc(), ${MAIN}: xa_alloc(), XA_FLAGS_ALLOC1`,
-  rule: (objects) => {
+  rule: ({ objects, others }) => {
     let id = 1;
-    while (objects.has(id)) id++;
+    while (objects.has(id) || others.has(id)) id++;
     return id;
   },
 });
@@ -45,7 +48,7 @@ const ALLOC = request<Context, AllocCall>({
     writable: argument.writable(0, SIZE),
   }),
   stages: ['arguments', 'reply'],
-  effect: ({ context: { law, objects } }) => void objects.set(law.of(NEXT_ID).rule(objects), newIoas()),
+  effect: ({ context }) => void context.objects.set(context.law.of(NEXT_ID).rule(context), newIoas()),
 });
 
 const ALLOCATED_ID = field(ALLOC, {
@@ -54,7 +57,7 @@ const ALLOCATED_ID = field(ALLOC, {
   says: 'The field out_ioas_id returns the id of the new IO address space; nothing else of the argument changes.',
   source: `${HEADER}: IOMMU_IOAS_ALLOC: out_ioas_id`,
   at: () => offsetOf(iommuIoasAlloc, 'out_ioas_id'),
-  bytes: ({ context: { law, objects } }) => u32Bytes(law.of(NEXT_ID).rule(objects)),
+  bytes: ({ context }) => u32Bytes(context.law.of(NEXT_ID).rule(context)),
 });
 
 const ALLOC_FLAGS = objection(ALLOC, {
@@ -77,10 +80,23 @@ const ALLOC_UNWRITABLE = objection(ALLOC, {
   when: ({ writable }) => !writable,
 });
 
+/** Ends a mock device with the objects that it consists of. */
+const detachMock = ({ others }: Context, id: number): void => {
+  const mock = others.get(id);
+  if (mock === undefined) return;
+  for (const part of [id, ...mock.parts]) others.delete(part);
+  const { attached } = mock.ioas;
+  if (attached === undefined) return;
+  attached.devices--;
+  if (attached.devices > 0) return;
+  others.delete(attached.table);
+  mock.ioas.attached = undefined;
+};
+
 interface DestroyCall {
   readonly context: Context;
   readonly asked: Found<typeof iommuDestroy.fields>;
-  readonly object: Ioas | undefined;
+  readonly object: Ioas | Other | undefined;
 }
 
 const DESTROY = request<Context, DestroyCall>({
@@ -92,10 +108,14 @@ const DESTROY = request<Context, DestroyCall>({
   request: IOMMU_DESTROY,
   situation: (context, { argument }) => {
     const asked = readStruct(argument, iommuDestroy);
-    return { context, asked, object: context.objects.get(asked.id) };
+    return { context, asked, object: context.objects.get(asked.id) ?? context.others.get(asked.id) };
   },
   stages: ['object'],
-  effect: ({ context, asked }) => void context.objects.delete(asked.id),
+  effect: ({ context, asked }) => {
+    context.objects.delete(asked.id);
+    detachMock(context, asked.id);
+    settle(context);
+  },
 });
 
 const DESTROY_UNKNOWN = objection(DESTROY, {
@@ -108,4 +128,24 @@ const DESTROY_UNKNOWN = objection(DESTROY, {
   when: ({ object }) => object === undefined,
 });
 
-export const OBJECT_CLAUSES = [NEXT_ID, ALLOC, ALLOCATED_ID, ALLOC_FLAGS, ALLOC_UNWRITABLE, DESTROY, DESTROY_UNKNOWN];
+const DESTROY_BUSY = objection(DESTROY, {
+  id: 'iommufd/destroy-busy',
+  level: 'must',
+  says: 'DESTROY of what is in use (an IO address space or a page table to which a device is attached, a device that its driver holds) is refused with EBUSY, and nothing changes.',
+  source: `${HEADER}: IOMMU_DESTROY; iommufd_object_remove(), ${MAIN}: the refcount must be 1`,
+  stage: 'object',
+  errnos: ['EBUSY'],
+  when: ({ object }) =>
+    object !== undefined && ('areas' in object ? object.attached !== undefined : object.kind !== 'mock'),
+});
+
+export const OBJECT_CLAUSES = [
+  NEXT_ID,
+  ALLOC,
+  ALLOCATED_ID,
+  ALLOC_FLAGS,
+  ALLOC_UNWRITABLE,
+  DESTROY,
+  DESTROY_UNKNOWN,
+  DESTROY_BUSY,
+];

@@ -11,14 +11,13 @@ import { field, type Objection, objection, request, rule } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes, u64Bytes } from '../type1/bytes.ts';
 import type { Process } from '../world/process.ts';
-import { alignmentOf, type Context, type Ioas } from './state.ts';
+import { alignmentOf, apertureOf, type Context, type Ioas } from './state.ts';
 
 /* Which IOVAs can be mapped, and which are to stay so. */
 
 const HEADER = 'include/uapi/linux/iommufd.h';
 const ERRNOS = `${HEADER}: ioctls use a standard meaning for common errnos`;
 const IOAS = 'drivers/iommu/iommufd/ioas.c';
-const TOP = (1n << 64n) - 1n;
 const RANGE = sizeOf(iommuIovaRange);
 
 interface RangesCall {
@@ -33,9 +32,9 @@ interface RangesCall {
 const USABLE = rule<(ioas: Ioas) => readonly IovaRange[]>({
   id: 'ioas/ranges-without-device',
   level: 'must',
-  says: 'While no device is attached every IOVA can be mapped: there is one range, from 0 to 2^64-1.',
+  says: 'While no device is attached every IOVA can be mapped: there is one range, from 0 to 2^64-1; then there is what the devices can translate.',
   source: `${HEADER}: IOMMU_IOAS_IOVA_RANGES: A fresh empty IOAS will have a full range`,
-  rule: () => [{ start: 0n, end: TOP }],
+  rule: (ioas) => [apertureOf(ioas)],
 });
 
 const told = ({ context, ioas, asked }: RangesCall): readonly IovaRange[] =>

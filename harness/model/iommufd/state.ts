@@ -1,14 +1,32 @@
 import type { IovaRange, Platform } from '../../program/platform.ts';
+import { MOCK_APERTURE, MOCK_PAGE_SIZE } from '../../uapi/iommufd-test.ts';
 import type { Law } from '../law.ts';
+import type { AddressSpace } from '../world/address-space.ts';
+import { greatest } from '../world/big.ts';
 import { IntervalMap } from '../world/interval-map.ts';
+import type { Process } from '../world/process.ts';
 
 /** What opening /dev/iommu makes: objects by id. */
 export interface Context {
   readonly law: Law;
   readonly platform: Platform;
   readonly objects: Map<number, Ioas>;
+  /** Objects that are no IO address spaces. */
+  readonly others: Map<number, Other>;
+  /** Locked pages of users, by uid, in all contexts. */
+  readonly users: Map<number, number>;
+  /** Memory that is charged to somebody. */
+  readonly charged: Set<Pages>;
   /** Locked memory is counted for the process, not for the user (IOMMU_OPTION_RLIMIT_MODE). */
   perProcess: boolean;
+}
+
+/** What a mock device that is attached consists of, one object each; all of them know the IO address space. */
+export interface Other {
+  readonly kind: 'mock' | 'device' | 'page table';
+  readonly ioas: Ioas;
+  /** The other objects that go with a mock device. */
+  readonly parts: readonly number[];
 }
 
 /** An IO address space. */
@@ -18,6 +36,8 @@ export interface Ioas {
   allowed: readonly IovaRange[];
   /** Pages may be combined when they are mapped (IOMMU_OPTION_HUGE_PAGES). */
   largePages: boolean;
+  /** The id of the page table that attached devices share, and how many they are; what is mapped is pinned then. */
+  attached: { readonly table: number; devices: number } | undefined;
 }
 
 /** What is mapped at [start, end) of an IOAS. */
@@ -38,10 +58,33 @@ export interface Pages {
   readonly vaddr: bigint;
   /** It was mapped to be written. */
   readonly writable: boolean;
+  /** The size of the file now, in bytes. */
+  readonly fileSize?: () => bigint;
+  /** `none`: the process may lock what it likes; `user` and `process`: whose limit counts. */
+  readonly mode: 'none' | 'user' | 'process';
+  owner: Owner;
+  /** How many pages are charged. */
+  charged: number;
 }
 
-export const newIoas = (): Ioas => ({ areas: new IntervalMap(), allowed: [], largePages: true });
+/** Who is charged. */
+export interface Owner {
+  readonly process: Process;
+  readonly space: AddressSpace;
+  readonly uid: number;
+}
+
+export const newIoas = (): Ioas => ({
+  areas: new IntervalMap(),
+  allowed: [],
+  largePages: true,
+  attached: undefined,
+});
 
 /** What IOVAs and lengths of an IOAS must be a multiple of. */
-export const alignmentOf = (ioas: Ioas, { pageSizeBytes }: Platform): bigint =>
-  ioas.largePages ? 1n : BigInt(pageSizeBytes);
+export const alignmentOf = ({ largePages, attached }: Ioas, { pageSizeBytes }: Platform): bigint =>
+  greatest(largePages ? 1n : BigInt(pageSizeBytes), attached === undefined ? 1n : MOCK_PAGE_SIZE);
+
+/** Which IOVAs of an IOAS can be mapped. */
+export const apertureOf = ({ attached }: Ioas): IovaRange =>
+  attached === undefined ? { start: 0n, end: (1n << 64n) - 1n } : MOCK_APERTURE;

@@ -4,6 +4,7 @@ import { field, type Objection, objection, request, rule } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
 import { areasIn, isHighest, overflows } from './areas.ts';
+import { settle } from './pinned.ts';
 import type { Area, Context, Ioas } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_UNMAP';
@@ -33,8 +34,9 @@ const wholeOnes = (call: UnmapCall): readonly Area[] => {
 
 const cuts = (call: UnmapCall): boolean => wholeOnes(call).length < call.areas().length;
 
-const remove = ({ ioas }: UnmapCall, areas: readonly Area[]): void => {
+const remove = ({ context, ioas }: UnmapCall, areas: readonly Area[]): void => {
   for (const { start } of areas) ioas?.areas.delete(start);
+  settle(context);
 };
 
 const UNMAP = request<Context, UnmapCall>({

@@ -64,6 +64,12 @@ export interface AddressSpace {
    */
   charge(pages: number, by: Clause): void;
   uncharge(pages: number, by: Clause): void;
+  /** Pages charged as pinned (pinned_vm); VmPin shows it in kB. A forked or exec'd process starts with none. */
+  readonly pinnedPages: number;
+  /** Adds to the pinned pages, or takes from them when `pages` is negative. */
+  chargePinned(pages: number, by: Clause): void;
+  /** The clauses by which pages were charged as pinned or given back so far. */
+  readonly pinnedBy: ReadonlySet<Clause>;
   /** The clauses by which pages were charged or given back so far. */
   readonly chargedBy: ReadonlySet<Clause>;
 

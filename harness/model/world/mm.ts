@@ -38,6 +38,8 @@ export class Mm implements AddressSpace {
   #alive = true;
   #lockedPages = 0;
   readonly #chargedBy = new Set<Clause>();
+  #pinnedPages = 0;
+  readonly #pinnedBy = new Set<Clause>();
   /** Stands for the kernel's page of zeros; nobody writes it. */
   readonly #zeros: PageStore;
   /** Stands for registers that were pinned: what a device does to them by DMA is not modelled. */
@@ -59,6 +61,21 @@ export class Mm implements AddressSpace {
 
   get chargedBy(): ReadonlySet<Clause> {
     return this.#chargedBy;
+  }
+
+  get pinnedPages(): number {
+    return this.#pinnedPages;
+  }
+
+  get pinnedBy(): ReadonlySet<Clause> {
+    return this.#pinnedBy;
+  }
+
+  chargePinned(pages: number, by: Clause): void {
+    this.#pinnedBy.add(by);
+    if (this.#pinnedPages + pages < 0)
+      throw new RangeError(`cannot give back ${-pages} of ${this.#pinnedPages} pinned pages`);
+    this.#pinnedPages += pages;
   }
 
   charge(pages: number, by: Clause): void {

@@ -16,8 +16,7 @@ export const STATE_OPERATIONS: Operations<'status' | 'limits' | 'fds' | 'cat'> =
       case 'VmLck':
         return lockedMemory(actor.space);
       case 'VmPin':
-        // VFIO type1 charges locked memory only.
-        return succeeds(PINNED_MEMORY);
+        return pinnedMemory(actor.space);
       default:
         return unspecified(`${field} is not modelled`);
     }
@@ -43,6 +42,13 @@ export const STATE_OPERATIONS: Operations<'status' | 'limits' | 'fds' | 'cat'> =
     file.release?.();
     return answer;
   },
+};
+
+/** VmPin in kB, in the same way. */
+const pinnedMemory = ({ pinnedPages, pageSize, pinnedBy }: Mm): Answer => {
+  const outcome = success(PINNED_MEMORY, { ret: BigInt(pinnedPages * (pageSize / 1024)) });
+  const [first, ...others] = pinnedBy;
+  return allow(first === undefined ? outcome : { ...outcome, clauses: [first, ...others] });
 };
 
 /** VmLck in kB; when it is wrong, the clauses by which pages were charged and given back are in question. */

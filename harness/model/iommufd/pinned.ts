@@ -1,0 +1,147 @@
+import type { Clause } from '../../spec/clause.ts';
+import { type Holds, rule } from '../clauses.ts';
+import { roundUp } from '../world/big.ts';
+import type { Process } from '../world/process.ts';
+import type { Area, Context, Owner, Pages } from './state.ts';
+
+/* What is pinned while devices are attached, and to whom it is charged. */
+
+const PAGES = 'drivers/iommu/iommufd/pages.c';
+const RLIMIT = 'include/uapi/linux/iommufd.h: IOMMU_OPTION_RLIMIT_MODE';
+
+/** Memory as a process maps it now; what it is charged for and how is settled with that. */
+export const newPages = (
+  { perProcess }: Context,
+  caller: Process,
+  stated: Pick<Pages, 'kind' | 'vaddr' | 'writable' | 'fileSize'>,
+): Pages => ({
+  ...stated,
+  mode: caller.capable('ipc_lock') ? 'none' : perProcess ? 'process' : 'user',
+  owner: ownerFor(caller),
+  charged: 0,
+});
+
+const ownerFor = (process: Process): Owner => ({ process, space: process.space, uid: process.uid });
+
+/** Pages of a memory by number, [from, to). */
+type Span = readonly [from: bigint, to: bigint];
+
+const spanOf = ({ platform }: Context, { start, end, pages, from }: Area): Span => {
+  const page = BigInt(platform.pageSizeBytes);
+  const first = (pages.vaddr % page) + from;
+  return [first / page, (first + (end - start) + page - 1n) / page];
+};
+
+/** How many pages spans have together, each once. */
+const united = (spans: readonly Span[]): number => {
+  let [count, done] = [0n, 0n];
+  for (const [from, to] of [...spans].sort(([one], [other]) => (one < other ? -1 : 1))) {
+    const first = from > done ? from : done;
+    if (to > first) count += to - first;
+    done = to > done ? to : done;
+  }
+  return Number(count);
+};
+
+/** Where a memory is mapped while a device is attached. */
+const spansOf = (context: Context, pages: Pages): readonly Span[] =>
+  [...context.objects.values()]
+    .filter(({ attached }) => attached !== undefined)
+    .flatMap(({ areas }) => [...areas].filter((area) => area.pages === pages))
+    .map((area) => spanOf(context, area));
+
+const CHARGES = rule<(owner: Owner, pages: number, by: Clause) => void>({
+  id: 'ioas/charges-pinned',
+  level: 'must',
+  says: 'Every page that is mapped while a device is attached counts as pinned (VmPin) for the process that mapped it, a part of a page as a whole one; a page that several mappings or copies of one memory share counts once, and until the last of them is gone.',
+  source: `iopt_pages_update_pinned(), ${PAGES}; Documentation/userspace-api/iommufd.rst: struct iopt_pages`,
+  rule: ({ space }, pages, by) => space.chargePinned(pages, by),
+});
+
+const CHARGES_LOCKED = rule<(mode: Pages['mode']) => boolean>({
+  id: 'ioas/charges-locked',
+  level: 'must',
+  says: 'What is pinned counts as locked memory (VmLck) of the process in RLIMIT_MODE 1 only; in mode 0 it counts for the user, and for a process with CAP_IPC_LOCK it does not count.',
+  source: `${RLIMIT}: Value 0 (default) is user based accounting, 1 uses process based accounting; iopt_alloc_pages(), ${PAGES}`,
+  rule: (mode) => mode === 'process',
+});
+
+/** Makes what is charged for a memory what it should be. */
+const charge = (context: Context, pages: Pages, count: number): void => {
+  const { owner, mode } = pages;
+  const more = count - pages.charged;
+  pages.charged = count;
+  if (count > 0) context.charged.add(pages);
+  else context.charged.delete(pages);
+  if (more === 0) return;
+  if (mode === 'user') context.users.set(owner.uid, (context.users.get(owner.uid) ?? 0) + more);
+  if (!owner.space.alive) return;
+  const pinned = context.law.of(CHARGES);
+  pinned.rule(owner, more, pinned);
+  const locked = context.law.of(CHARGES_LOCKED);
+  if (!locked.rule(mode)) return;
+  if (more > 0) owner.space.charge(more, locked);
+  else owner.space.uncharge(-more, locked);
+};
+
+/** Charges what is pinned since the last time, and gives back what is not any more. */
+export const settle = (context: Context): void => {
+  const all = new Set(context.charged);
+  for (const { areas, attached } of context.objects.values()) {
+    if (attached !== undefined) for (const { pages } of areas) all.add(pages);
+  }
+  for (const pages of all) charge(context, pages, united(spansOf(context, pages)));
+};
+
+/** Whom a memory is charged to when a process takes a context over. */
+export const MOVES_CHARGES = rule<(context: Context, pages: Pages, to: Process, by: Clause) => void>({
+  id: 'ioas/change-process-moves-charges',
+  level: 'must',
+  says: 'After IOAS_CHANGE_PROCESS everything that was charged for what is mapped is charged to the calling process, once however often it was copied, and nothing of it to those before; from then on it gets back what is unmapped.',
+  source:
+    'include/uapi/linux/iommufd.h: IOMMU_IOAS_CHANGE_PROCESS: This transfers pinned memory counts for every memory map in every IOAS in the context to the current process',
+  rule: (context, pages, to) => {
+    const count = pages.charged;
+    charge(context, pages, 0);
+    pages.owner = ownerFor(to);
+    charge(context, pages, count);
+  },
+});
+
+/** Whether so many more pages are too many for whom they are charged to. */
+export const exceeds = ({ users, platform }: Context, owner: Owner, mode: Pages['mode'], more: number): Holds => {
+  if (mode === 'none' || more === 0) return false;
+  const limit = owner.process.limitBytes('memlock');
+  if (limit === undefined) return 'perhaps';
+  const locked = mode === 'user' ? (users.get(owner.uid) ?? 0) : owner.space.lockedPages;
+  return BigInt(locked + more) > limit / BigInt(platform.pageSizeBytes);
+};
+
+/** Whether pinning these areas, which belong to one memory each, is too much. */
+export const overLimit = (context: Context, areas: readonly Area[]): Holds => {
+  let held: Holds = false;
+  for (const pages of new Set(areas.map((area) => area.pages))) {
+    const added = areas.filter((area) => area.pages === pages).map((area) => spanOf(context, area));
+    const more = united([...spansOf(context, pages), ...added]) - pages.charged;
+    const one = exceeds(context, pages.owner, pages.mode, more);
+    if (one === true) return true;
+    held = one === 'perhaps' ? one : held;
+  }
+  return held;
+};
+
+/** Whether any page of these areas is neither pinned nor can be. */
+export const outOfReach = (context: Context, areas: readonly Area[]): boolean =>
+  areas.some((area) => {
+    const { pages, from, start, end } = area;
+    const [first, last] = spanOf(context, area);
+    const pinned = spansOf(context, pages);
+    if (united([...pinned, [first, last]]) === united(pinned)) return false;
+    const page = BigInt(context.platform.pageSizeBytes);
+    if (pages.fileSize !== undefined) return pages.vaddr + from + (end - start) > roundUp(pages.fileSize(), page);
+    const vaddr = pages.vaddr + from;
+    const count = Number(last - first);
+    return pages.owner.space.resolve(vaddr - (vaddr % page), count, { write: pages.writable, own: true }).pages < count;
+  });
+
+export const PINNED_CLAUSES = [CHARGES, CHARGES_LOCKED, MOVES_CHARGES];
