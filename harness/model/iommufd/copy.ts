@@ -10,8 +10,8 @@ import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
 import { greatest, least } from '../world/big.ts';
 import { areasIn, CHOOSES_IOVA, isAligned, isHighest, overflows } from './areas.ts';
-import { ACCESS, KNOWN_FLAGS } from './map.ts';
 import { outOfReach, overLimit, settle } from './pinned.ts';
+import { ACCESS, KNOWN_FLAGS } from './placing.ts';
 import { type Area, apertureOf, type Context, type Ioas } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_COPY';

@@ -5,8 +5,8 @@ import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
 import type { OpenFile } from '../world/process.ts';
 import { overflows } from './areas.ts';
-import { carryOut, KNOWN_FLAGS, type Placing, placeOf, placingObjections, writes } from './map.ts';
 import { newPages } from './pinned.ts';
+import { carryOut, KNOWN_FLAGS, type Placing, placeOf, placingObjections, writes } from './placing.ts';
 import type { Context } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_MAP_FILE';
