@@ -1,6 +1,7 @@
 import { AREA_CLAUSES } from '../model/iommufd/areas.ts';
 import { CHANGE_PROCESS_CLAUSES } from '../model/iommufd/change-process.ts';
 import { IOAS_COPY_CLAUSES } from '../model/iommufd/copy.ts';
+import { DIRTY_TRACKING_CLAUSES } from '../model/iommufd/dirty.ts';
 import { FRAMING_CLAUSES } from '../model/iommufd/framing.ts';
 import { IOAS_MAP_CLAUSES } from '../model/iommufd/map.ts';
 import { IOAS_MAP_FILE_CLAUSES } from '../model/iommufd/map-file.ts';
@@ -25,4 +26,5 @@ export const IOMMUFD_CLAUSES = [
   ...OPTION_CLAUSES,
   ...PINNED_CLAUSES,
   ...MOCK_CLAUSES,
+  ...DIRTY_TRACKING_CLAUSES,
 ];

@@ -33,14 +33,14 @@ const iommuHwInfo = struct('iommu_hw_info', {
   out_capabilities: u64,
 });
 
-const iommuHwptSetDirtyTracking = struct('iommu_hwpt_set_dirty_tracking', {
+export const iommuHwptSetDirtyTracking = struct('iommu_hwpt_set_dirty_tracking', {
   size: u32,
   flags: u32,
   hwpt_id: u32,
   __reserved: u32,
 });
 
-const iommuHwptGetDirtyBitmap = struct('iommu_hwpt_get_dirty_bitmap', {
+export const iommuHwptGetDirtyBitmap = struct('iommu_hwpt_get_dirty_bitmap', {
   size: u32,
   hwpt_id: u32,
   flags: u32,
@@ -105,6 +105,9 @@ const iommuHwQueueAlloc = struct('iommu_hw_queue_alloc', {
   length: u64,
 });
 
+export const IOMMU_HWPT_SET_DIRTY_TRACKING = 0x3b8bn;
+export const IOMMU_HWPT_GET_DIRTY_BITMAP = 0x3b8cn;
+
 /** A command: how long its structure is, and how much of it must be there. */
 export interface Command {
   readonly name: string;
@@ -134,8 +137,8 @@ export const IOMMUFD_COMMANDS: readonly Command[] = [
   command('IOMMU_VFIO_IOAS', 0x3b88n, iommuVfioIoas),
   command('IOMMU_HWPT_ALLOC', 0x3b89n, iommuHwptAlloc, offsetOf(iommuHwptAlloc, 'data_type')),
   command('IOMMU_GET_HW_INFO', 0x3b8an, iommuHwInfo, offsetOf(iommuHwInfo, 'out_capabilities')),
-  command('IOMMU_HWPT_SET_DIRTY_TRACKING', 0x3b8bn, iommuHwptSetDirtyTracking),
-  command('IOMMU_HWPT_GET_DIRTY_BITMAP', 0x3b8cn, iommuHwptGetDirtyBitmap),
+  command('IOMMU_HWPT_SET_DIRTY_TRACKING', IOMMU_HWPT_SET_DIRTY_TRACKING, iommuHwptSetDirtyTracking),
+  command('IOMMU_HWPT_GET_DIRTY_BITMAP', IOMMU_HWPT_GET_DIRTY_BITMAP, iommuHwptGetDirtyBitmap),
   command('IOMMU_HWPT_INVALIDATE', 0x3b8dn, iommuHwptInvalidate),
   command('IOMMU_FAULT_QUEUE_ALLOC', 0x3b8en, iommuFaultAlloc),
   command('IOMMU_IOAS_MAP_FILE', uapi.IOMMU_IOAS_MAP_FILE, uapi.iommuIoasMapFile),
