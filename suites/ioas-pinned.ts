@@ -459,6 +459,44 @@ clause('ioas/change-process-over-limit', () => {
     shows(s.main, 0, 0);
     shows(child, 15, 15);
   });
+  test('for another user', (s) => {
+    const c = ready(s, 'user');
+    c.mapFile({ fd: s.main.memfd(SIZE), iova: BASE, length: SIZE }).returns(0);
+    const poor = s.main.forks();
+    const child = s.main.forks();
+    for (const [actor, limit] of [
+      [poor, SIZE - PAGE],
+      [child, SIZE],
+    ] as const) {
+      actor.becomes(1000).succeeds();
+      actor.limits('memlock', limit).succeeds();
+    }
+    c.of(poor).changeProcess().refused('ENOMEM');
+    shows(s.main, 16, 0);
+    shows(poor, 0, 0);
+    c.of(child).changeProcess().returns(0);
+    shows(s.main, 0, 0);
+    shows(child, 16, 0);
+    c.unmap(BASE, SIZE).returns(0);
+    shows(child, 0, 0);
+  });
+  test('for the same user, whose pages count twice meanwhile', (s) => {
+    const c = ready(s, 'user');
+    c.mapFile({ fd: s.main.memfd(SIZE), iova: BASE, length: 0x8000n }).returns(0);
+    const poor = s.main.forks();
+    const child = s.main.forks();
+    poor.limits('memlock', 0xf000n).succeeds();
+    child.limits('memlock', 0x10000n).succeeds();
+    c.of(poor).changeProcess().refused('ENOMEM');
+    shows(s.main, 8, 0);
+    c.of(child).changeProcess().returns(0);
+    shows(s.main, 0, 0);
+    shows(child, 8, 0);
+    c.mapFile({ fd: s.main.memfd(SIZE), iova: BASE + SIZE, length: 0x8000n }).returns(0);
+    c.unmap(0n, TOP).returns(0);
+    shows(child, 0, 0);
+    shows(s.main, 0, 0);
+  });
 });
 
 /** Starting dirty tracking of an object, and reading what is dirty of it. */

@@ -63,7 +63,7 @@ const FILES_ONLY = objection(CHANGE_PROCESS, {
 const OVER_LIMIT = objection(CHANGE_PROCESS, {
   id: 'ioas/change-process-over-limit',
   level: 'must',
-  says: 'When the calling process, or its user, may not lock what would be charged to it in addition, IOAS_CHANGE_PROCESS is refused with ENOMEM, and nothing changes; what the same process is charged for already does not count.',
+  says: 'When the calling process, or its user, may not lock what would be charged to it in addition, IOAS_CHANGE_PROCESS is refused with ENOMEM, and nothing changes. What the same process is charged for already does not count; what another process of the same user is charged for counts until it is moved, and so twice.',
   source: `${HEADER}: If the ioctl returns a failure status, then nothing is changed; charge_current(), drivers/iommu/iommufd/ioas.c`,
   stage: 'limit',
   errnos: ['ENOMEM'],
