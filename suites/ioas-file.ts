@@ -90,11 +90,14 @@ clause('ioas/map-file-bad-descriptor', () => {
 });
 
 clause('ioas/map-file-start-overflow', () => {
-  each({ 'by a byte': [TOP - PAGE + 2n, PAGE], 'nearly everything': [0x4000n, TOP - 0x2fffn] } as const, (s, [start, length]) => {
-    const { c, fd } = ready(s);
-    c.mapFile({ fd, start, iova: 0n, length }).refused('EOVERFLOW');
-    holds(c, 0n);
-  });
+  each(
+    { 'by a byte': [TOP - PAGE + 2n, PAGE], 'nearly everything': [0x4000n, TOP - 0x2fffn] } as const,
+    (s, [start, length]) => {
+      const { c, fd } = ready(s);
+      c.mapFile({ fd, start, iova: 0n, length }).refused('EOVERFLOW');
+      holds(c, 0n);
+    },
+  );
   test('not up to it', (s) => {
     const { c, fd } = ready(s);
     c.mapFile({ fd, start: TOP - PAGE + 1n, iova: 0n, length: PAGE }).returns(0);
