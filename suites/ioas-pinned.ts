@@ -505,24 +505,46 @@ const sets = (c: Context, id: number, flags = 1): Said =>
     commands.IOMMU_HWPT_SET_DIRTY_TRACKING,
     inline(encode(commands.iommuHwptSetDirtyTracking, { size: 16, flags, hwpt_id: id })),
   );
-const gets = (c: Context, id: number, more: { readonly flags?: number; readonly __reserved?: number } = {}): Said =>
-  c.command(
-    commands.IOMMU_HWPT_GET_DIRTY_BITMAP,
-    inline(
-      encode(commands.iommuHwptGetDirtyBitmap, {
-        size: 48,
-        hwpt_id: id,
-        iova: BASE,
-        length: SIZE,
-        page_size: PAGE,
-        ...more,
-      }),
-    ),
-  );
+const gets = (
+  c: Context,
+  id: number,
+  more: { readonly flags?: number; readonly __reserved?: number } = {},
+  bitmap?: Memory,
+): Said => {
+  const type = commands.iommuHwptGetDirtyBitmap;
+  const bytes = encode(type, { size: 48, hwpt_id: id, iova: BASE, length: SIZE, page_size: PAGE, ...more });
+  const patches =
+    bitmap === undefined ? [] : [{ kind: 'pointer' as const, at: offsetOf(type, 'data'), place: bitmap.at() }];
+  return c.command(commands.IOMMU_HWPT_GET_DIRTY_BITMAP, inline(bytes, ...patches));
+};
 
 /** The page table that attaching the device made. */
 const TABLE = 4;
 const NO_TABLES = { none: 0, 'an IO address space': 1, 'a mock device': 2, 'a device': 3, 'never given': 9 };
+
+clause('hwpt/set-dirty-tracking', () => {
+  test('a table that was not made for it goes on as before', (s) => {
+    const c = ready(s, 'exempt');
+    const memory = s.main.memory(SIZE);
+    c.map({ iova: BASE, length: SIZE, vaddr: memory.at() }).returns(0);
+    for (const flags of [1, 0]) sets(c, TABLE, flags).refused('EOPNOTSUPP');
+    shows(s.main, 16, 0);
+    holds(c, SIZE);
+    shows(s.main, 0, 0);
+  });
+});
+
+clause('hwpt/get-dirty-bitmap', () => {
+  test('of a table that was not made for it nothing is written', (s) => {
+    const c = ready(s, 'exempt');
+    const memory = s.main.memory(SIZE);
+    c.map({ iova: BASE, length: SIZE, vaddr: memory.at() }).returns(0);
+    const bitmap = s.main.memory(64);
+    bitmap.fill(0xee);
+    gets(c, TABLE, {}, bitmap).refused('EOPNOTSUPP');
+    bitmap.read().shows(0, new Uint8Array(64).fill(0xee));
+  });
+});
 
 clause('hwpt/set-dirty-tracking-flags', () => {
   each({ 'the next': 2, 'the highest': 0x8000_0000 }, (s, flags) => {

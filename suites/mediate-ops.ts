@@ -425,6 +425,16 @@ clause('mediate-ops/module-held', () => {
   });
 });
 
+clause('mediate-ops/stays-loaded', () => {
+  test('under an open device', (s) => {
+    const { device, mediator: one } = taken(s);
+    s.main.does({ op: 'close', fd: one.fd }).succeeds();
+    s.main.does({ op: 'unload', module: 'mediator_test' }).refused('EAGAIN');
+    device.close().succeeds();
+    mediator(s).unregister().succeeds();
+  });
+});
+
 clause('mediate-ops/no-dependency', () => {
   test('no device is open', (s) => {
     mediator(s);

@@ -755,3 +755,13 @@ clause('container/last-group-leaves', () => {
     c.map(A).succeeds();
   });
 });
+
+clause('group/device-holds-driver', () => {
+  test('until it is closed', (s) => {
+    const { c, d } = emulated(s);
+    c.map(A).succeeds();
+    s.main.does({ op: 'unload', module: 'vfio_emulated' }).refused('EAGAIN');
+    d.pins(A.iova).succeeds();
+    s.main.does({ op: 'unload', module: 'vfio_emulated' }).refused('EAGAIN');
+  });
+});

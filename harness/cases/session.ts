@@ -166,7 +166,7 @@ const runOnHost = async (
           ...(wanted === undefined ? {} : { wanted }),
         })
       : { kind: 'harness-error', reason: disagreement };
-  if (leavesUnfit(verdict, run)) executor.distrust(index);
+  if (leavesUnfit(verdict, run) || hasUnloaded(program, run)) executor.distrust(index);
   const known = explainedBy(options.known, one.id, facts.kernel, verdict);
   return recordOfCase(one, program, verdict, run, known);
 };
@@ -177,6 +177,12 @@ const runOnHost = async (
  */
 const leavesUnfit = (verdict: Verdict, run: Run): boolean =>
   verdict.kind === 'damaged' ? verdict.damage.kind !== 'leak' : !['done', 'unfinished'].includes(run.ending.kind);
+
+/** Whether a program unloaded a module, which others need. */
+const hasUnloaded = (program: Program, run: Run): boolean => {
+  const calls = program.steps.flatMap((step) => (step.op === 'repeat' ? step.body : [step]));
+  return run.observations.some((seen) => 'ret' in seen && seen.ret === 0n && calls[seen.step]?.op === 'unload');
+};
 
 /** Lets what was just given to the hosts leave this process, before the model takes the processor. */
 const sentAhead = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));

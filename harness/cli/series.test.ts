@@ -61,6 +61,7 @@ const OBJECTIONS: Readonly<Record<string, readonly string[]>> = {
     'mediate-ops/quiet',
     'mediate-ops/registered-once',
     'mediate-ops/release-hook',
+    'mediate-ops/stays-loaded',
     'mediate-ops/unregister',
     'mediate-ops/unregister-unknown',
   ],

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a process may do: its user, its capabilities, its limits. */
+/* What a process may do: its user, its capabilities, its limits; and what root may do to test modules. */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <sys/prctl.h>
@@ -102,4 +103,12 @@ void op_limits(struct actor *actor, const struct call *call, uint32_t iteration,
 		fail(outcome, errno);
 	else
 		outcome->ret = limit.rlim_cur;
+}
+
+/* unload MODULE */
+void op_unload(struct actor *actor, const struct call *call, uint32_t iteration, struct outcome *outcome)
+{
+	(void)actor;
+	(void)iteration;
+	result(outcome, syscall(SYS_delete_module, test_modules[num(call, 0)], O_NONBLOCK));
 }

@@ -35,6 +35,8 @@ static const char *const prot[] = { "none", "r", "w", "rw", NULL };
 static const char *const capability[] = {
 	"ipc_lock", "sys_admin", "sys_rawio", "sys_resource", "dac_override", "all", NULL,
 };
+/* Test modules of the project: nothing else can be named. */
+const char *const test_modules[] = { "vfio_emulated", "iova_bitmap_test", "mediator_test", NULL };
 static const char *const resource[] = { "memlock", "nofile", "as", "data", NULL };
 
 static const struct {
@@ -42,7 +44,7 @@ static const struct {
 	const char *const *words;
 } word_lists[] = {
 	{ "flags", flags },	      { "share", share },	{ "prot", prot },
-	{ "capability", capability }, { "resource", resource },
+	{ "capability", capability }, { "resource", resource }, { "module", test_modules },
 };
 
 /* Bounds of numbers that are known before anything runs. */

@@ -72,6 +72,9 @@ struct param {
 enum { FLAGS_rw, FLAGS_r, FLAGS_w };
 enum { SHARE_private, SHARE_shared };
 enum { PROT_none, PROT_r, PROT_w, PROT_rw };
+/* The words of unload, in their order. */
+extern const char *const test_modules[];
+
 enum { CAP_ipc_lock, CAP_sys_admin, CAP_sys_rawio, CAP_sys_resource, CAP_dac_override, CAP_all };
 enum { RESOURCE_memlock, RESOURCE_nofile, RESOURCE_as, RESOURCE_data };
 

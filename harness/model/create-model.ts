@@ -1,5 +1,6 @@
 import type { Platform, PlatformDevice } from '../program/platform.ts';
 import type { Program } from '../program/step.ts';
+import type { Clause } from '../spec/clause.ts';
 import type { Revision } from '../spec/revision.ts';
 import type { Silence } from './clauses.ts';
 import { iommufdFiles } from './iommufd/file.ts';
@@ -7,10 +8,12 @@ import { OPENS as OPENS_IOMMUFD } from './iommufd/framing.ts';
 import { iovaBitmapFiles } from './iova-bitmap/test-file.ts';
 import { type Law, lawOf } from './law.ts';
 import { createMachine, type Machine } from './machine.ts';
-import { MEDIATORS } from './mediate-ops/clauses.ts';
+import { MEDIATORS, STAYS_LOADED } from './mediate-ops/clauses.ts';
 import { mediatorFiles } from './mediate-ops/control-file.ts';
+import { moduleReferences } from './mediate-ops/opening.ts';
 import { newMediators } from './mediate-ops/state.ts';
 import { translate } from './type1/device-access.ts';
+import { HOLDS_DRIVER } from './type1/device-open.ts';
 import { newEmulated } from './type1/emulated-state.ts';
 import { vfioFiles } from './type1/files-by-path.ts';
 import type { Group, Vfio } from './type1/state.ts';
@@ -35,6 +38,7 @@ export const createModel = (revision: Revision, platform: Platform, lets: Progra
     platform,
     lets,
     files: (path) => firstOf(sources, path),
+    holderOf: (module) => holderOf(vfio, module),
     silences: law.all<Silence>('silence'),
   });
 };
@@ -51,6 +55,19 @@ const testFiles = (vfio: Vfio): readonly Files[] => {
     // The module needs a kernel of the series; on others there is nothing that it could be.
     ...(testModules.includes('mediator_test') && vfio.law.clauses.has(MEDIATORS.id) ? [mediatorFiles(vfio)] : []),
   ];
+};
+
+/** What keeps a test module from being unloaded now. */
+const holderOf = (vfio: Vfio, module: string): Clause | undefined => {
+  const { law, groups } = vfio;
+  if (module === 'vfio_emulated') {
+    const open = groups.flatMap(({ devices }) => devices).some((one) => one.emulated !== undefined && one.opened > 0);
+    const clause = law.of(HOLDS_DRIVER);
+    return open && clause.rule() ? clause : undefined;
+  }
+  if (module !== 'mediator_test' || !law.clauses.has(STAYS_LOADED.id)) return undefined;
+  const clause = law.of(STAYS_LOADED);
+  return moduleReferences(vfio) > 0 && clause.rule() ? clause : undefined;
 };
 
 const firstOf = (sources: readonly Files[], path: string): ReturnType<Files> => {

@@ -167,6 +167,7 @@ const tourWithoutIommu = (revision: Revision): void => {
   bed.map({ iova: 4n * PAGE, size: 4n * PAGE, vaddr: { memory: 'ram', offset: 8n * PAGE } });
   bed.dirty(1);
   bed.take({ op: 'mem', name: 'bits', size: PAGE });
+  bed.take({ op: 'unload', module: 'vfio_emulated' });
   bed.tell(EMULATED_PIN, 4n * PAGE, 2, 3);
   bed.tell(EMULATED_PIN, 6n * PAGE, 8, 3);
   bed.tell(EMULATED_WRITE, 0n, 8);

@@ -38,6 +38,8 @@ export interface MachineOptions {
   readonly lets: Program['lets'];
   /** The files that can be opened: VFIO's, and whatever else a revision models. */
   readonly files: Files;
+  /** What holds a test module; nothing unless given. */
+  readonly holderOf?: World['holderOf'];
   /** What the kernel must not say; nothing unless given. */
   readonly silences?: readonly Silence[];
 }
@@ -54,9 +56,15 @@ const OPERATIONS: Operations<OpName> = {
 };
 
 /** A machine on which one process, `main`, has just started as root. */
-export const createMachine = ({ platform, lets, files, silences = [] }: MachineOptions): Machine => {
+export const createMachine = ({
+  platform,
+  lets,
+  files,
+  holderOf = () => undefined,
+  silences = [],
+}: MachineOptions): Machine => {
   const actors = new Map([['main', new Actor('main', new Mm(platform.pageSizeBytes))]]);
-  const world: World = { platform, lets, files, actors };
+  const world: World = { platform, lets, files, holderOf, actors };
   return {
     answer: (call, iteration) => {
       const actor = actors.get(call.actor);

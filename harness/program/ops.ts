@@ -39,6 +39,7 @@ export const WORDS: Readonly<Record<string, readonly string[]>> = {
   flags: ['rw', 'r', 'w'],
   capability: ['ipc_lock', 'sys_admin', 'sys_rawio', 'sys_resource', 'dac_override', 'all'],
   resource: ['memlock', 'nofile', 'as', 'data'],
+  module: ['vfio_emulated', 'iova_bitmap_test', 'mediator_test'],
 };
 
 const DATA: Bound = { max: 64n << 20n };

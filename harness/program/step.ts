@@ -90,6 +90,7 @@ interface Ops {
   pread: { fd: string; offset: bigint; size: bigint };
   pwrite: { fd: string; offset: bigint; data: Uint8Array };
   ioctl: { fd: string; request: bigint; arg: Arg; to?: string };
+  unload: { module: string };
   status: { field: string };
   limits: { resource: string };
   fds: Record<never, never>;

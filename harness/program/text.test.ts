@@ -104,6 +104,7 @@ const EVERY: { readonly [Name in OpName]: readonly [op: Required<Extract<Op, { o
     { op: 'ioctl', fd: 'fd', request: 0x3b64n, arg: { kind: 'place', place: { memory: 'ram', offset: 0n } }, to: 'f' },
     'ioctl fd 0x3b64 &ram+0x0 to=f',
   ],
+  unload: [{ op: 'unload', module: 'mediator_test' }, 'unload mediator_test'],
   status: [{ op: 'status', field: 'VmLck' }, 'status VmLck'],
   limits: [{ op: 'limits', resource: 'data' }, 'limits data'],
   fds: [{ op: 'fds' }, 'fds'],

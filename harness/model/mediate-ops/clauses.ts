@@ -120,6 +120,15 @@ export const HOLDS_MODULE = rule<number>({
   rule: 1,
 });
 
+/** Whether the module of a mediator can be unloaded under an open device. */
+export const STAYS_LOADED = rule<() => boolean>({
+  id: 'mediate-ops/stays-loaded',
+  level: 'must',
+  says: "Unloading a mediator's module while a device that it mediates is open is refused with EAGAIN, instead of freeing what is in use.",
+  source: `${REVIEWED}: "such that the module cannot be removed while it's in use"; ${MODULES}`,
+  rule: () => true,
+});
+
 /** How many references to vfio-pci mediators hold. */
 export const INDEPENDENT = rule<number>({
   id: 'mediate-ops/no-dependency',

@@ -51,6 +51,15 @@ const FIRST_OPEN = rule<(device: Device) => void>({
   },
 });
 
+/** The driver of an open device stays. */
+export const HOLDS_DRIVER = rule<() => boolean>({
+  id: 'group/device-holds-driver',
+  level: 'must',
+  says: 'While a device is open the module of its driver cannot be unloaded: that is refused with EAGAIN, and the device goes on as before.',
+  source: 'vfio_device_open(), drivers/vfio/vfio_main.c: try_module_get(device->dev->driver->owner)',
+  rule: () => true,
+});
+
 export const GET_DEVICE = request<GroupFile, GetDeviceCall>({
   id: 'group/get-device',
   level: 'must',
@@ -153,6 +162,7 @@ const WITHOUT_IOMMU = objection(GET_DEVICE, {
 export const DEVICE_OPENING_CLAUSES = [
   GET_DEVICE,
   FIRST_OPEN,
+  HOLDS_DRIVER,
   NAME_UNREADABLE,
   NAME_ENDLESS,
   UNKNOWN_DEVICE,

@@ -1,5 +1,6 @@
 import type { Platform } from '../../program/platform.ts';
 import type { Call, OpName, Place, Program } from '../../program/step.ts';
+import type { Clause } from '../../spec/clause.ts';
 import type { Answer } from '../outcome.ts';
 import type { Actor, NamedMemory, Names } from './actor.ts';
 import { DESCRIPTORS, MEMORY_ACCESS } from './clauses.ts';
@@ -12,6 +13,8 @@ export interface World {
   readonly platform: Platform;
   readonly lets: Program['lets'];
   readonly files: Files;
+  /** The clause by which a test module is held now, so that it cannot be unloaded; `undefined` when nothing holds it. */
+  readonly holderOf: (module: string) => Clause | undefined;
   /** All processes that there were, the dead ones too. */
   readonly actors: Map<string, Actor>;
 }

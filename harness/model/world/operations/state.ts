@@ -10,7 +10,7 @@ import { isResource } from './processes.ts';
 const CAT_SIZE = 4096;
 
 /** The operations that show what the kernel knows. */
-export const STATE_OPERATIONS: Operations<'status' | 'limits' | 'fds' | 'cat'> = {
+export const STATE_OPERATIONS: Operations<'status' | 'limits' | 'fds' | 'cat' | 'unload'> = {
   status: (_world, actor, { field }) => {
     switch (field) {
       case 'VmLck':
@@ -20,6 +20,12 @@ export const STATE_OPERATIONS: Operations<'status' | 'limits' | 'fds' | 'cat'> =
       default:
         return unspecified(`${field} is not modelled`);
     }
+  },
+
+  unload: (world, _actor, { module }) => {
+    const holder = world.holderOf(module);
+    if (holder !== undefined) return fails('EAGAIN', holder);
+    return unspecified(`${module} may be gone then, and what needs it with it`);
   },
 
   limits: (_world, actor, { resource }) => {
