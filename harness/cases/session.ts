@@ -141,13 +141,24 @@ const checkCase = (
   return { ...check(makeModel, []), superseded: true };
 };
 
-/** Runs a case on its host; the model works while the host does. */
+/**
+ * Runs a case on its host. One whose host was lost, with no finding until then, is run once more on the recovered host:
+ * that says nothing of the kernel, and happens now and then.
+ */
 const runOnHost = async (
   options: SessionOptions,
   executor: Executor,
   one: Case,
   index: number,
 ): Promise<CaseRecord> => {
+  const first = await runOnce(options, executor, one, index);
+  if (first.verdict !== 'host-lost') return first;
+  executor.distrust(index);
+  return runOnce(options, executor, one, index);
+};
+
+/** The same, once; the model works while the host does. */
+const runOnce = async (options: SessionOptions, executor: Executor, one: Case, index: number): Promise<CaseRecord> => {
   const { facts } = executor.hostOf(index);
   const program = executor.programOf(index);
   const makeMachine = () => options.makeModel(facts.platform, program.lets);
