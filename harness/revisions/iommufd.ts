@@ -4,6 +4,7 @@ import { IOAS_COPY_CLAUSES } from '../model/iommufd/copy.ts';
 import { FRAMING_CLAUSES } from '../model/iommufd/framing.ts';
 import { GET_DIRTY_BITMAP_CLAUSES } from '../model/iommufd/get-dirty-bitmap.ts';
 import { HWPT_ALLOC_CLAUSES } from '../model/iommufd/hwpt-alloc.ts';
+import { INVALIDATE_CLAUSES } from '../model/iommufd/invalidate.ts';
 import { IOAS_MAP_CLAUSES } from '../model/iommufd/map.ts';
 import { IOAS_MAP_FILE_CLAUSES } from '../model/iommufd/map-file.ts';
 import { MOCK_CLAUSES } from '../model/iommufd/mock.ts';
@@ -35,4 +36,5 @@ export const IOMMUFD_CLAUSES = [
   ...MOCK_WRITE_CLAUSES,
   ...SET_TRACKING_CLAUSES,
   ...GET_DIRTY_BITMAP_CLAUSES,
+  ...INVALIDATE_CLAUSES,
 ];
