@@ -1,3 +1,4 @@
+import type { CodeRecord } from '../report/code.ts';
 import type { CaseRecord, RunRecord } from '../report/record.ts';
 import type { Revision } from '../spec/revision.ts';
 
@@ -5,6 +6,8 @@ import type { Revision } from '../spec/revision.ts';
 export interface ReadRun {
   readonly path: string;
   readonly run: RunRecord;
+  /** What of the kernel's code ran, if it counts that. */
+  readonly code?: CodeRecord;
 }
 
 /** All that is known of one kernel held against one revision. */
@@ -14,6 +17,7 @@ export interface Column {
   readonly paths: readonly string[];
   /** A case that ran more than once is told of by the last run. */
   readonly cases: readonly CaseRecord[];
+  readonly code: readonly CodeRecord[];
 }
 
 /** Runs by kernel and revision, in the order in which they were given. */
@@ -33,6 +37,7 @@ export const columnsOf = (runs: readonly ReadRun[], revisionNamed: (id: string) 
         revision: revisionNamed(first.run.revision),
         paths: group.map(({ path }) => path),
         cases: [...byId.values()],
+        code: group.flatMap(({ code }) => code ?? []),
       },
     ];
   });

@@ -1,7 +1,6 @@
 import type { Ended } from '../report/tally.ts';
 import type { ClauseId } from '../spec/clause.ts';
 import type { Errno } from '../uapi/errno.ts';
-import type { KernelCode } from './code.ts';
 
 /** Form and version of `coverage --format json`; it changes when a reader of the old form would go wrong. */
 export const COVERAGE_SCHEMA = 'vfio-conform/coverage/1';
@@ -18,8 +17,8 @@ export interface Coverage {
   readonly clauses: readonly ClauseCoverage[];
   readonly ioctls: readonly IoctlCoverage[];
   readonly faults: readonly FaultPair[];
-  /** What of a kernel's own code ran, for kernels that count it. */
-  readonly code: readonly KernelCode[];
+  /** What of a kernel's own code ran, by kernel; `null` for one that does not count it. */
+  readonly code: readonly (CodeCoverage | null)[];
 }
 
 /** A kernel that was held against one revision, in one run or several. */
@@ -76,4 +75,39 @@ export interface FaultPair {
   /** `first`: the model has the first of the two looked at first; `either`: it leaves that open. */
   readonly order: 'first' | 'either';
   readonly seen: readonly Results[];
+}
+
+/** What of a kernel's own code ran since it booted. */
+export interface CodeCoverage {
+  /** Boots of guests that are counted in, and those whose counts were lost with the guest. */
+  readonly boots: number;
+  readonly bootsLost: number;
+  readonly files: readonly FileCoverage[];
+}
+
+/** How much of how much. */
+export interface Share {
+  readonly reached: number;
+  readonly all: number;
+}
+
+export interface FileCoverage {
+  /** In the kernel's tree. */
+  readonly path: string;
+  readonly lines: Share;
+  /** Ways that the code may go on, where there is more than one. */
+  readonly branches: Share;
+  readonly functions: Share;
+  /** What did not run, by function and reason. */
+  readonly gaps: readonly Gap[];
+}
+
+/** Lines of a function that did not run. */
+export interface Gap {
+  readonly function: string;
+  /** Some other line of it ran. */
+  readonly entered: boolean;
+  readonly lines: readonly number[];
+  /** What they would need, where that is known. */
+  readonly why?: string;
 }

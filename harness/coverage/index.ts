@@ -1,13 +1,17 @@
 import type { Revision } from '../spec/revision.ts';
 import { clauseCoverage } from './clauses.ts';
+import { codeCoverage } from './code.ts';
 import { columnsOf, type ReadRun } from './columns.ts';
 import { COVERAGE_SCHEMA, type Coverage } from './coverage.ts';
 import { faultCoverage } from './faults.ts';
 import { ioctlCoverage } from './ioctls.ts';
+import type { Explanation } from './rest.ts';
 
 export interface CoverageOptions {
   readonly version: string;
   readonly revisionNamed: (id: string) => Revision;
+  /** What is known of why some of a kernel's code is not reached, by `uname -r`. */
+  readonly restOf: (kernel: string) => readonly Explanation[];
 }
 
 /** What runs of the suites reached, by clause, by ioctl, by two faults at once, and in the kernels' own code. */
@@ -27,6 +31,6 @@ export const coverageOf = (runs: readonly ReadRun[], options: CoverageOptions): 
     clauses: clauseCoverage(columns),
     ioctls: ioctlCoverage(columns),
     faults: faults.pairs,
-    code: [],
+    code: codeCoverage(columns, options.restOf),
   };
 };

@@ -1,5 +1,7 @@
 import type { Ended } from '../report/tally.ts';
+import { codeTables } from './code-tables.ts';
 import type { ClauseCoverage, Coverage, Endings, Fault, FaultPair, IoctlCoverage, Results } from './coverage.ts';
+import { letterOf } from './letters.ts';
 
 /** A part of the page: a heading, what is to be known before reading, and a table. */
 export interface Table {
@@ -15,18 +17,17 @@ export const PARTS = ['clauses', 'ioctls', 'faults', 'code'] as const;
 export type Part = (typeof PARTS)[number];
 
 /** The tables of the parts that are asked for, in order; text and Markdown show the same. */
-export const tablesOf = (coverage: Coverage, parts: readonly Part[]): readonly Table[] =>
-  [
-    kernelTable(coverage),
+export const tablesOf = (coverage: Coverage, parts: readonly Part[]): readonly Table[] => [
+  kernelTable(coverage),
+  ...[
     clauseTable(coverage),
     ioctlTable(coverage),
     stageTable(coverage),
     faultTable(coverage),
-  ].filter((table, index) => index === 0 || parts.includes(table.part));
+    ...codeTables(coverage),
+  ].filter(({ part }) => parts.includes(part)),
+];
 
-/** Kernels are called by letters in tables: their names are as long as a line. */
-const letterOf = (index: number): string =>
-  String.fromCharCode('A'.charCodeAt(0) + (index % 26)).repeat(1 + Math.floor(index / 26));
 const letters = ({ kernels }: Coverage): readonly string[] => kernels.map((_, index) => letterOf(index));
 
 const kernelTable = ({ kernels }: Coverage): Table => ({

@@ -35,5 +35,5 @@ export const aRunOf = (cases: readonly CaseRecord[], differs: Partial<RunRecord>
 export const covered = (...runs: readonly RunRecord[]): Coverage =>
   coverageOf(
     runs.map((run, index) => ({ path: `reports/${index}`, run })),
-    { version: '0.1.0', revisionNamed },
+    { version: '0.1.0', revisionNamed, restOf: () => [] },
   );

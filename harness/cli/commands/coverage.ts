@@ -1,11 +1,13 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ReadRun } from '../../coverage/columns.ts';
 import type { Coverage } from '../../coverage/coverage.ts';
 import { coverageOf } from '../../coverage/index.ts';
 import { coverageMarkdown, coverageText } from '../../coverage/page.ts';
+import { type Explanation, parseRest } from '../../coverage/rest.ts';
 import { PARTS, type Part } from '../../coverage/tables.ts';
+import { readCode } from '../../report/code.ts';
 import { writeWhole } from '../../report/files.ts';
 import { readResults } from '../../report/read-results.ts';
 import { revisionNamed } from '../../revisions/index.ts';
@@ -46,7 +48,7 @@ export const coverage: Command = {
     if (given.words.length === 0)
       throw new UsageTrouble('coverage takes reports of run (see vfio-conform coverage --help)');
     const runs = given.words.flatMap(runsOf);
-    const found = coverageOf(runs, { version: versionOfProject(), revisionNamed });
+    const found = coverageOf(runs, { version: versionOfProject(), revisionNamed, restOf });
     const file = given.text('out');
     if (file === undefined) process.stdout.write([...form(found, parts)].join(''));
     else writeWhole(file, form(found, parts));
@@ -69,7 +71,20 @@ const partsOf = (names: readonly string[]): readonly Part[] => {
 /** The runs that a word names: one, or those of a run on several kernels. Throws UsageTrouble. */
 const runsOf = (word: string): readonly ReadRun[] => {
   const path = [word, join(ROOT, word), join(ROOT, 'reports', word)].find((one) => existsSync(one)) ?? word;
-  if (!existsSync(join(path, 'matrix.txt'))) return [{ path: word, run: readResults(path) }];
+  if (!existsSync(join(path, 'matrix.txt'))) return [runIn(path, word)];
   const kernels = readdirSync(path, { withFileTypes: true }).filter((one) => one.isDirectory());
-  return kernels.map(({ name }) => ({ path: join(word, name), run: readResults(join(path, name)) }));
+  return kernels.map(({ name }) => runIn(join(path, name), join(word, name)));
+};
+
+const runIn = (path: string, name: string): ReadRun => {
+  const run = readResults(path);
+  const code = readCode(path);
+  return { path: name, run, ...(code === undefined ? {} : { code }) };
+};
+
+/** Why some of a kernel's code is not reached, where somebody wrote that down. Throws UsageTrouble. */
+const restOf = (kernel: string): readonly Explanation[] => {
+  const file = join('fixtures', 'unreached', `${kernel}.yaml`);
+  const isName = /^[\w.+-]+$/.test(kernel);
+  return isName && existsSync(join(ROOT, file)) ? parseRest(readFileSync(join(ROOT, file), 'utf8'), file) : [];
 };
