@@ -143,6 +143,21 @@ describe('coverage of coinciding faults', () => {
     });
   }
 
+  it('goes on behind a reply of other bytes, and behind another errno', () => {
+    const status = ['main ioctl group 0x3b67 [0800000000000000]', '0 0 out=08000000ff000000'] as const;
+    const refused = [mapCall('1f000000', '03000000', '0000100000000000'), '-1 1'] as const;
+    const last = [ARGSZ_AND_OVERLAP, '-1 22'] as const;
+    const steps = [status, refused, last];
+    const run = ready(
+      'one',
+      steps.map(([call]) => call),
+      steps.map(([, answer]) => answer),
+    );
+    const { faults, kernels } = covered(aRunOf([run]));
+    expect(kernels[0]?.notFollowed).to.equal(0);
+    expect(faults.map(({ seen }) => seen)).to.deep.equal([[{ EINVAL: 1 }]]);
+  });
+
   it('says how many cases the model could not follow', () => {
     const strange = ready('one', [LONE, ARGSZ_AND_OVERLAP], ['0 0', '-1 22']);
     const { faults, kernels } = covered(aRunOf([strange]));
