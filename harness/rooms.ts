@@ -71,6 +71,11 @@ export const ROOMS: readonly Room[] = [
     tests: { kernels: 'all', revisions: 'all' },
   },
   {
+    name: 'coverage',
+    imports: { cases: 'all', model: 'all', oracle: 'all', program: 'all', report: 'all', spec: 'all', uapi: 'all' },
+    tests: { revisions: 'all' },
+  },
+  {
     name: 'bench',
     imports: { cases: 'all', hosts: 'types', model: 'all', oracle: 'all', program: 'types', revisions: 'all' },
   },
@@ -79,6 +84,7 @@ export const ROOMS: readonly Room[] = [
     imports: {
       bench: 'all',
       cases: 'all',
+      coverage: 'all',
       diff: 'all',
       helper: 'all',
       hosts: 'all',

@@ -1,15 +1,13 @@
+import { type Faults, pairs } from '../harness/cases/fault-pairs.ts';
 import {
   type BitmapRequest,
-  clause,
   type DirtyRequest,
   type MapRequest,
   type Ready,
   readyContainer,
   type Scenario,
-  test,
   type UnmapRequest,
 } from '../harness/cases/index.ts';
-import type { Errno } from '../harness/uapi/errno.ts';
 import * as uapi from '../harness/uapi/vfio.ts';
 
 /*
@@ -21,42 +19,6 @@ const PAGE = 0x1000n;
 const MAPPED = { iova: 0x10000n, size: 0x4000n };
 const FREE = { iova: 0x40000n, size: 0x2000n };
 
-/** Something wrong with a request: other fields, or another state of the process that asks. */
-interface Fault<Request> {
-  readonly errnos: readonly [Errno, ...Errno[]];
-  readonly request?: Partial<Request>;
-  readonly before?: (c: Ready, s: Scenario) => void;
-}
-
-type ClauseName = Parameters<typeof clause>[0];
-type Faults<Request> = Partial<Record<ClauseName, Fault<Request>>>;
-
-/** A case for every two faults that are not about the same field, under the clause of the first. */
-const pairs = <Request>(
-  faults: Faults<Request>,
-  ask: (s: Scenario, request: Partial<Request>, before: readonly ((c: Ready, s: Scenario) => void)[]) => Refused,
-): void => {
-  const all = Object.entries(faults) as [ClauseName, Fault<Request>][];
-  all.forEach(([id, one], index) => {
-    const others = all.slice(index + 1).filter(([, other]) => !sameField(one.request, other.request));
-    if (others.length === 0) return;
-    clause(id, () => {
-      for (const [name, other] of others) {
-        test(`and ${name}`, (s) => {
-          const before = [one, other].flatMap((fault) => fault.before ?? []);
-          ask(s, { ...one.request, ...other.request }, before).refused(...one.errnos, ...other.errnos);
-        });
-      }
-    });
-  });
-};
-
-interface Refused {
-  refused(...errnos: readonly [Errno, ...Errno[]]): void;
-}
-
-const sameField = (one: object = {}, other: object = {}): boolean => Object.keys(one).some((key) => key in other);
-
 /** A container with one mapping, whose memory was written. */
 const withMapping = (s: Scenario): Ready => {
   const c = readyContainer(s);
@@ -65,7 +27,7 @@ const withMapping = (s: Scenario): Ready => {
   return c;
 };
 
-const MAP_FAULTS: Faults<MapRequest> = {
+const MAP_FAULTS: Faults<MapRequest, Ready> = {
   'map/argsz': { errnos: ['EINVAL'], request: { argsz: 31 } },
   'map/unknown-flags': { errnos: ['EINVAL'], request: { flags: 0xb } },
   'map/needs-access': { errnos: ['EINVAL'], request: { flags: 0 } },
@@ -92,7 +54,7 @@ pairs(MAP_FAULTS, (s, request, before) => {
   return said;
 });
 
-const UNMAP_FAULTS: Faults<UnmapRequest> = {
+const UNMAP_FAULTS: Faults<UnmapRequest, Ready> = {
   'unmap/argsz': { errnos: ['EINVAL'], request: { argsz: 23 } },
   'unmap/unknown-flags': { errnos: ['EINVAL'], request: { flags: 8 } },
   'unmap/zero-size': { errnos: ['EINVAL'], request: { size: 0n } },
@@ -119,7 +81,7 @@ const bitmap = (changes: Partial<BitmapRequest>): { readonly bitmap: BitmapReque
 });
 
 /** What UNMAP_DMA says of a bitmap. The address 0 cannot be written, and is the only fault where nothing else is wrong. */
-const BITMAP_FAULTS: Faults<UnmapRequest> = {
+const BITMAP_FAULTS: Faults<UnmapRequest, Ready> = {
   'unmap/bitmap-argsz': { errnos: ['EINVAL'], request: { argsz: 47 } },
   'unmap/bitmap-page-size': { errnos: ['EINVAL'], request: bitmap({ pgsize: 0x2000n }) },
   'unmap/bitmap-too-small': { errnos: ['EINVAL'], request: bitmap({ size: 0n }) },
@@ -137,7 +99,7 @@ pairs(BITMAP_FAULTS, (s, request, before) => {
   return said;
 });
 
-const DIRTY_FAULTS: Faults<DirtyRequest> = {
+const DIRTY_FAULTS: Faults<DirtyRequest, Ready> = {
   'dirty/argsz': { errnos: ['EINVAL'], request: { argsz: 7 } },
   'dirty/one-flag': { errnos: ['EINVAL'], request: { flags: 5 } },
   'dirty/unknown-flags': { errnos: ['EINVAL'], request: { flags: 12 } },
@@ -159,7 +121,7 @@ pairs(DIRTY_FAULTS, (s, request, before) => {
   return c.getDirty({ ...MAPPED, ...bitmap({}), ...request });
 });
 
-const UPDATE_FAULTS: Faults<MapRequest> = {
+const UPDATE_FAULTS: Faults<MapRequest, Ready> = {
   'vaddr/exclusive-flags': { errnos: ['EINVAL'], request: { flags: uapi.VFIO_DMA_MAP_FLAG_VADDR | 1 } },
   'vaddr/no-mapping': { errnos: ['ENOENT'], request: { iova: 0x40000n } },
   'vaddr/other-range': { errnos: ['EINVAL'], request: { size: 0x3000n } },

@@ -1,6 +1,7 @@
 import { EXIT, Trouble, UsageTrouble } from '../trouble.ts';
 import type { Command } from './command.ts';
 import { bench } from './commands/bench.ts';
+import { coverage } from './commands/coverage.ts';
 import { diff } from './commands/diff.ts';
 import { doctor } from './commands/doctor.ts';
 import { kernel } from './commands/kernel.ts';
@@ -9,7 +10,7 @@ import { list } from './commands/list.ts';
 import { run } from './commands/run.ts';
 import { helpOf, parseOptions } from './options.ts';
 
-const COMMANDS: readonly Command[] = [run, kernel, list, diff, lint, doctor, bench];
+const COMMANDS: readonly Command[] = [run, kernel, list, diff, coverage, lint, doctor, bench];
 
 const overview = (): string =>
   [

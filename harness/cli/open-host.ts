@@ -6,6 +6,7 @@ import { openVmHost } from '../hosts/vm.ts';
 import { cacheFolder } from '../kernels/cache.ts';
 import { isToBeBuilt, type KernelChoice, prepareKernel } from '../kernels/choice.ts';
 import { UsageTrouble } from '../trouble.ts';
+import type { KernelCounts } from './kernel-code.ts';
 
 /** What `--host`, `--kernel`, `--patches`, `--device` and `--jobs` ask for. */
 export interface HostRequest {
@@ -17,6 +18,8 @@ export interface HostRequest {
   readonly devices: readonly string[];
   /** How many guests run side by side. */
   readonly jobs: number;
+  /** Takes what the vm's kernel counts of its own code, if it does. */
+  readonly counts: KernelCounts;
   /** Told what is being done, a line each. */
   readonly say: (line: string) => void;
 }
@@ -60,7 +63,7 @@ export const openHosts = async (request: HostRequest): Promise<readonly Host[]> 
     `booting Linux ${kernel.release}${choice.patches === undefined ? '' : ` with ${choice.name}`} in QEMU${jobs > 1 ? ` (${jobs} guests)` : ''}`,
   );
   const names = Array.from({ length: jobs }, (_, index) => (jobs === 1 ? 'vm' : `vm${index + 1}`));
-  const guest = { kernel, helper, cache, modules, moduleParameters, ...patches };
+  const guest = { kernel, helper, cache, modules, moduleParameters, onCounts: request.counts.of(kernel), ...patches };
   const opened = await Promise.allSettled(names.map((name) => openVmHost({ ...guest, name })));
   const hosts = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
   const failed = opened.find((result) => result.status === 'rejected');

@@ -5,6 +5,7 @@ import { createClientKey, createHostKey } from '../kernels/keys.ts';
 import type { Platform } from '../program/platform.ts';
 import { HostTrouble } from '../trouble.ts';
 import { chooseAccelerator } from './accelerator.ts';
+import { type CountFile, readCounts } from './counts.ts';
 import type { Host, HostFacts } from './host.ts';
 import { type HelperBinary, startHelper } from './install.ts';
 import { readPlatform } from './platform.ts';
@@ -46,6 +47,11 @@ export interface VmOptions {
   /** How long a boot may take, in milliseconds; default 120,000. */
   readonly bootMs?: number;
   readonly session?: Omit<SessionOptions, 'onLost'>;
+  /**
+   * Given what a boot of a kernel that counts has counted, before the guest is taken down; `undefined` where that is lost
+   * with the guest.
+   */
+  readonly onCounts?: (files: readonly CountFile[] | undefined) => void;
   readonly choosePort?: () => Promise<number>;
   /** Ends the guest when it is aborted, also while it starts; the host is of no use after that, and must still be closed. */
   readonly signal?: AbortSignal;
@@ -105,6 +111,7 @@ export const openVmHost = async (given: VmOptions): Promise<VmHost> => {
     },
     recover: async () => {
       check();
+      await tellCounts(options, running);
       await takeDown(running);
       running = await bringUp(options, accelerator);
       // Closing may have come while the guest booted, and saw only the one before it.
@@ -112,7 +119,9 @@ export const openVmHost = async (given: VmOptions): Promise<VmHost> => {
       check();
     },
     close: async () => {
+      const again = closed;
       closed = true;
+      if (!again) await tellCounts(options, running);
       await takeDown(running);
     },
   };
@@ -153,6 +162,13 @@ const bringUp = async (options: Settled, accelerator: Accelerator): Promise<Runn
     await guest.stop();
     throw cause;
   }
+};
+
+/** A guest that hangs or is gone has lost what it counted since it booted. */
+const tellCounts = async ({ kernel, onCounts }: Settled, { connection }: Running): Promise<void> => {
+  if (kernel.counted === undefined || onCounts === undefined) return;
+  const reading = connection.over === undefined ? readCounts(connection) : undefined;
+  onCounts(await reading?.catch(() => undefined));
 };
 
 const takeDown = async ({ guest, connection, session }: Running): Promise<void> => {

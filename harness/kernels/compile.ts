@@ -35,6 +35,9 @@ export interface CompiledKernel {
   readonly release: string;
   /** The whole configuration as it came out. */
   readonly configuration: string;
+  /** Its sources, and the tree that they were built in; both go when the build is over. */
+  readonly source: string;
+  readonly output: string;
 }
 
 /**
@@ -58,7 +61,7 @@ export const compileKernel = async (manifest: KernelManifest, root: string, work
   checkConfiguration(manifest, asked, configuration);
   await make([`-j${availableParallelism()}`, 'vmlinux']);
   const release = (await make(['kernelrelease'])).trim();
-  return { vmlinux: join(output, 'vmlinux'), release, configuration };
+  return { vmlinux: join(output, 'vmlinux'), release, configuration, source, output };
 };
 
 const checkPrograms = async ({ name }: KernelManifest): Promise<void> => {

@@ -31,6 +31,16 @@ export interface Kernel {
   readonly packages: readonly string[];
   /** What the user should know: that another package than the pinned one was taken. */
   readonly notes: readonly string[];
+  /** Where it counts which lines run; absent: nowhere. */
+  readonly counted?: CountedSources;
+}
+
+/** The folders of a kernel's sources that it counts in, and what tells how to read its counts. */
+export interface CountedSources {
+  /** In the cache: below it, as in the kernel's tree, sources and compiler's notes (.gcno). An absolute path. */
+  readonly folder: string;
+  /** Relative to it: `drivers/vfio`. */
+  readonly folders: readonly string[];
 }
 
 export interface FetchOptions {
@@ -82,9 +92,11 @@ const pinnedPackages = ({ packages }: KernelManifest): readonly ArchivedPackage[
 
 /** What else decides what comes out where a kernel is built. */
 const recipeOf = async (manifest: KernelManifest): Promise<readonly string[]> =>
-  manifest.config === undefined
-    ? []
-    : [await configurationOf(manifest), ...(manifest.counted ?? []), await compilerLine()];
+  manifest.config === undefined ? [] : [await configurationOf(manifest), ...countingOf(manifest), await compilerLine()];
+
+/** What is kept beside a kernel that counts has a form of its own. */
+const countingOf = ({ counted }: KernelManifest): readonly string[] =>
+  counted === undefined ? [] : ['counted, form 1', ...counted];
 
 /** Everything that decides what a kernel's folder holds, and this code's own idea of it. */
 const keyOf = (manifest: KernelManifest, packages: readonly ArchivedPackage[], recipe: readonly string[]): string => {
@@ -109,6 +121,9 @@ const readKernel = async (
     modules: modules.map((name) => ({ name, path: join(folder, `${name}.ko`) })),
     commandLine: manifest.commandLine,
     ...(manifest.memoryMiB === undefined ? {} : { memoryMiB: manifest.memoryMiB }),
+    ...(manifest.counted === undefined
+      ? {}
+      : { counted: { folder: join(folder, COUNTED), folders: manifest.counted } }),
     packages: packages.map(({ name, version }) => `${name} ${version}`),
     notes: packages.flatMap(({ name, version, sha256 }, index) => {
       const pin = pins[index];
@@ -162,7 +177,11 @@ const fill = async (
   }
   const work = join(folder, 'work');
   if (manifest.config === undefined) await keepWhatIsNeeded(folder, root, manifest);
-  else await keepWhatWasBuilt(folder, await compileKernel(manifest, root, work));
+  else {
+    const compiled = await compileKernel(manifest, root, work);
+    await keepWhatWasBuilt(folder, compiled);
+    for (const name of manifest.counted ?? []) await keepWhatIsCounted(folder, name, compiled);
+  }
   for (const unneeded of [debs, root, work]) await rm(unneeded, { recursive: true, force: true });
 };
 
@@ -197,6 +216,20 @@ const keepWhatWasBuilt = async (folder: string, { vmlinux, release, configuratio
   await copyFile(vmlinux, join(folder, 'vmlinux'));
   await writeFile(join(folder, 'config'), configuration);
   await keepRecord(folder, { release, image: 'vmlinux', modules: [] });
+};
+
+/** Where sources and notes of what is counted are kept in a kernel's folder. */
+const COUNTED = 'counted';
+
+/** Keeps what counts of one folder of the sources are read with. Throws HostTrouble when nothing is counted there. */
+const keepWhatIsCounted = async (folder: string, name: string, { source, output }: CompiledKernel): Promise<void> => {
+  const to = join(folder, COUNTED, name);
+  await mkdir(to, { recursive: true });
+  const notes = (await readdir(join(output, name))).filter((file) => file.endsWith('.gcno'));
+  if (notes.length === 0) throw new HostTrouble(`the compiler counts nothing in ${name}: correct the configuration`);
+  for (const file of notes) await copyFile(join(output, name, file), join(to, file));
+  const sources = (await readdir(join(source, name))).filter((file) => /\.[ch]$/.test(file));
+  for (const file of sources) await copyFile(join(source, name, file), join(to, file));
 };
 
 /** Keeps the kernel proper, where it can be booted without its wrapping; returns its name. */

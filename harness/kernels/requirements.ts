@@ -47,6 +47,7 @@ export const REQUIREMENTS: readonly Requirement[] = [
   kernels('bison', 'bison'),
   kernels('bc', 'bc'),
   kernels('gcc', 'gcc'),
+  kernels('gcov', 'gcc'),
   kernels('/usr/include/gelf.h', 'libelf-dev'),
   test('xmllint', 'libxml2-utils', 'checks JUnit files against their schema'),
   test('clang', 'clang', 'builds the fuzz targets of the helper; lays structs out for other architectures'),

@@ -253,7 +253,7 @@ const damageOf = (run: Run, followed: Followed, leak: Divergence | undefined): D
 };
 
 /** Looks observations up by call and iteration; each call's ranges are walked once, because iterations are asked for in order. */
-const observationsByStep = (observations: readonly Observation[]) => {
+export const observationsByStep = (observations: readonly Observation[]) => {
   const byStep = new Map<number, { ranges: Observation[]; next: number }>();
   for (const observation of observations) {
     const entry = byStep.get(observation.step);

@@ -73,6 +73,17 @@ export const parseObservation = (line: string, maxBytes: number): Observation =>
   return { step, iteration, last, ret, errno, ...parseRest(line.slice(errnoEnd + 1), maxBytes) };
 };
 
+/** The observations of a text that was kept, which may have lost its middle: lines that are none are left out. */
+export const readObservations = (text: string, maxBytes: number): readonly Observation[] =>
+  text.split('\n').flatMap((line) => {
+    try {
+      return line === '' ? [] : [parseObservation(line, maxBytes)];
+    } catch (cause) {
+      if (cause instanceof Malformed) return [];
+      throw cause;
+    }
+  });
+
 const EXCLAMATION = 0x21;
 const ONCE = { iteration: 0, last: 0 };
 

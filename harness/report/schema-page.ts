@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { EXIT } from '../trouble.ts';
+import { CodeRecord } from './code.ts';
 import { JournalLine } from './journal.ts';
 import { CaseName, CaseRecord, Interruption, NotRun, RunMeta, RunRecord } from './record.ts';
 import { exitMeaning } from './tally.ts';
@@ -11,12 +12,13 @@ import { exitMeaning } from './tally.ts';
 export const schemaPage = (): string => `\
 # Results: the form of a report's folder
 
-This page is made from \`harness/report/record.ts\` and \`journal.ts\`; a test keeps it so.
+This page is made from \`harness/report/record.ts\`, \`journal.ts\` and \`code.ts\`; a test keeps it so.
 
 | file | what it is |
 |---|---|
 | \`results.jsonl\` | what happened, line by line, each line on disk before the next case starts; everything else can be made from it |
 | \`results.json\` | the whole run as one value, described below |
+| \`code.json\` | what of the kernel's own code ran; only of kernels that count it |
 | \`run.tap\` | TAP 14: grows while the run goes on, one point a case |
 | \`junit.xml\` | JUnit, as tap-junit made it of \`run.tap\`, completed; valid against \`fixtures/junit/junit.xsd\` |
 | \`report.txt\`, \`report.md\` | the same for people, 78 columns wide; for a comment or a wiki |
@@ -75,6 +77,17 @@ ${lines()}
 A planned case has these fields:
 
 ${table(CaseName)}
+## code.json
+
+Counted by gcov since the guest booted, all boots of the run together.
+
+${table(CodeRecord)}
+### Each of files
+
+${table(CodeRecord.shape.files.element)}
+### Each of lines
+
+${table(CodeRecord.shape.files.element.shape.lines.element)}
 ## As JSON Schema
 
 Of \`results.json\`:

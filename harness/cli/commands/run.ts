@@ -14,9 +14,10 @@ import { revisionNamed } from '../../revisions/index.ts';
 import type { Clause } from '../../spec/clause.ts';
 import type { Revision } from '../../spec/revision.ts';
 import { inForce, retakenSince } from '../../spec/revision.ts';
-import { EXIT, Trouble, UsageTrouble } from '../../trouble.ts';
+import { EXIT, HostTrouble, Trouble, UsageTrouble } from '../../trouble.ts';
 import type { Command, Given } from '../command.ts';
 import { inspectBuild } from '../inspect-build.ts';
+import { createKernelCounts } from '../kernel-code.ts';
 import { runMatrix } from '../matrix.ts';
 import { checkHostRequest, type HostRequest, openHosts } from '../open-host.ts';
 import { duration, wholeNumber } from '../options.ts';
@@ -99,6 +100,7 @@ const runSuites = async (given: Given): Promise<number> => {
     kernel: await kernelGiven(given),
     devices: given.texts('device'),
     jobs: wholeNumber('jobs', given.text('jobs') ?? '1', 1, 8),
+    counts: createKernelCounts(),
     say: (line) => console.error(line),
   };
   const revision = revisionNamed(given.text('revision') ?? request.kernel.revision);
@@ -133,7 +135,7 @@ const runSuites = async (given: Given): Promise<number> => {
     end.tell(report);
     const mocha = await loadSuites(session, selection, report.reporter);
     await Promise.race([runMocha(mocha), end.reached]);
-    return await finish(report, session, hosts);
+    return await finish(report, session, hosts, () => request.counts.write(folder));
   } finally {
     end.clear();
     await Promise.all(hosts.map((host) => host.close()));
@@ -165,10 +167,20 @@ const kernelGiven = async (given: Given): Promise<KernelChoice> => {
   return kernelWithPatches(patches, base ?? '6.1');
 };
 
-const finish = async (report: Report, session: Session, hosts: readonly Host[]): Promise<number> => {
+const finish = async (
+  report: Report,
+  session: Session,
+  hosts: readonly Host[],
+  writeCounts: () => Promise<void>,
+): Promise<number> => {
   const closing = Promise.all(hosts.map((host) => host.close()));
   const { exitCode, summary } = await report.finish({ disappeared: session.disappeared() });
   await closing;
+  // What the kernel was found to do stands, whatever becomes of this.
+  await writeCounts().catch((cause: unknown) => {
+    if (!(cause instanceof HostTrouble)) throw cause;
+    console.error(cause.message);
+  });
   console.log(summary);
   return exitCode;
 };
