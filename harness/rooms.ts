@@ -41,6 +41,7 @@ export const ROOMS: readonly Room[] = [
   },
   { name: 'oracle', imports: { model: 'types', program: 'all', spec: 'types', uapi: 'all' } },
   { name: 'report', imports: {} },
+  { name: 'export', imports: { report: 'all' } },
   {
     name: 'cases',
     imports: {
@@ -80,6 +81,7 @@ export const ROOMS: readonly Room[] = [
       bench: 'all',
       cases: 'all',
       diff: 'all',
+      export: 'all',
       helper: 'all',
       hosts: 'all',
       kernels: 'all',
