@@ -1,10 +1,9 @@
 import { expect } from 'chai';
 import type { RunRecord } from '../report/record.ts';
 import { aRun } from '../report/testing.ts';
-import { exported, FORMATS } from './index.ts';
-import { ENDINGS, everything, NASTY, nastyRun, UNSAFE } from './testing.ts';
+import { ENDINGS, everything, inFormat, NASTY, nastyRun, UNSAFE } from './testing.ts';
 
-const ktap = (run: RunRecord): string => exported(FORMATS.ktap, run, {});
+const ktap = (run: RunRecord): string => inFormat('ktap', run);
 
 /** The result lines, as a reader takes them that knows nothing but the format: it strips any number of `# ` first. */
 const RESULT = /^(?:# ?)*((?:not )?ok) (\d+) ([^#]*[^# ])(?: # (.*))?$/;

@@ -1,5 +1,6 @@
 import type { CaseRecord, RunRecord } from '../report/record.ts';
 import { aDifference, aRecord, aRun, BROKEN, KNOWN } from '../report/testing.ts';
+import { type ExportOptions, exported, FORMATS } from './index.ts';
 
 /** Made-up records for the tests of every format: each way in which a case ends, and what hosts and titles may hold. */
 
@@ -73,7 +74,7 @@ export const everything = aRun(Object.values(ENDINGS), {
 
 /** A run in which everything that comes from elsewhere is this text. */
 export const nastyRun = (text: string): RunRecord =>
-  aRun([nasty(text), nasty(text, { ...ENDINGS.unsupported, title: `${text}2`, reason: text })], {
+  aRun([nasty(text), nasty(text, { ...ENDINGS.unsupported, title: `2${text}`, reason: text })], {
     kernel: text,
     host: { name: text, description: text, iommu: text },
     arguments: ['--host', text],
@@ -84,3 +85,7 @@ export const nastyRun = (text: string): RunRecord =>
 
 /** What no text of ours holds: control and format characters but line ends, half surrogate pairs. */
 export const UNSAFE = /[^\P{Cc}\n]|\p{Cf}|\p{Cs}|\p{Zl}|\p{Zp}/u;
+
+/** A run in a format, as the command writes it. */
+export const inFormat = (name: keyof typeof FORMATS, run: RunRecord, options: Partial<ExportOptions> = {}): string =>
+  exported(FORMATS[name], run, { kcidb: { origin: 'a_lab' }, folder: '', ...options });
