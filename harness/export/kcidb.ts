@@ -99,7 +99,6 @@ const patchsetHash = (patches: readonly PatchFile[]): string =>
 const checkoutOf = (run: RunRecord, options: KcidbOptions) => {
   const { origin, patches = [], patchesUrl, messageId, commit, repository, tree } = options;
   const series = patchsetHash(patches);
-  const comment = `Linux ${run.kernel}${patches.length === 0 ? '' : `, modules with ${patches.length} patches`}`;
   return {
     id: `${origin}:${hash('checkout', run.kernel, series, commit ?? '')}`,
     origin,
@@ -111,7 +110,7 @@ const checkoutOf = (run: RunRecord, options: KcidbOptions) => {
       ? {}
       : { patchset_files: patches.map(({ name }) => ({ name, url: urlOf(patchesUrl, name) })) }),
     ...(messageId === undefined ? {} : { message_id: messageId }),
-    comment,
+    comment: `Linux ${run.kernel}`,
     valid: true,
   };
 };
