@@ -42,6 +42,7 @@ export const ROOMS: readonly Room[] = [
   { name: 'oracle', imports: { model: 'types', program: 'all', spec: 'types', uapi: 'all' } },
   { name: 'report', imports: {} },
   { name: 'export', imports: { report: 'all' } },
+  { name: 'scale', imports: { report: 'all' } },
   {
     name: 'cases',
     imports: {
@@ -90,6 +91,7 @@ export const ROOMS: readonly Room[] = [
       oracle: 'all',
       report: 'all',
       revisions: 'all',
+      scale: 'all',
       spec: 'all',
     },
   },
