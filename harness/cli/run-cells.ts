@@ -7,8 +7,9 @@ import { execa } from 'execa';
 import { writeWhole } from '../report/files.ts';
 import { readResults } from '../report/read-results.ts';
 import { reportText } from '../report/report-text.ts';
-import { shownFolder } from '../report/results.ts';
+import { JOURNAL, rebuild, shownFolder } from '../report/results.ts';
 import { summaryText } from '../report/summary.ts';
+import { exitCodeOf } from '../report/tally.ts';
 import { classNamed, hostOptions, hostsOf } from '../scale/classes.ts';
 import { type CellNote, cellExit, cellFolder, isSettled, readNote, settle } from '../scale/done.ts';
 import { type Cell, cellOf, type Plan } from '../scale/plan.ts';
@@ -80,7 +81,8 @@ const runCell = async (plan: Plan, { cell, on, options }: Asked, out: string, si
   console.error(name);
   const attempt = join(out, `.attempt-${cell.cell}-${randomBytes(6).toString('hex')}`);
   const startedAt = Date.now();
-  const exitCode = await signals.run(['run', ...options, '--report', attempt]);
+  const ended = await signals.run(['run', ...options, '--report', attempt]);
+  const exitCode = isCutOff(attempt) ? exitCodeOf(await rebuild(attempt)) : ended;
   if (exitCode === EXIT.usage) {
     rmSync(attempt, { recursive: true, force: true });
     return EXIT.usage;
@@ -100,6 +102,10 @@ const runCell = async (plan: Plan, { cell, on, options }: Asked, out: string, si
   settle(attempt, out, note);
   return cellExit(note);
 };
+
+/** Whether the run was killed before it wrote its report: its journal tells what it had found until then. */
+const isCutOff = (attempt: string): boolean =>
+  existsSync(join(attempt, JOURNAL)) && !existsSync(join(attempt, 'results.json'));
 
 /** The report was written elsewhere than where it will stand: it names its place, and so does the summary that is shown. */
 const calledBy = (attempt: string, place: string): void => {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { execa } from 'execa';
+import { childrenOf } from '../hosts/testing.ts';
 import { readResults } from '../report/read-results.ts';
 import type { RunRecord } from '../report/record.ts';
 import { rebuild } from '../report/results.ts';
@@ -131,6 +132,19 @@ describe('a campaign in cells', () => {
     expect(await readdir(join(folder, 'lab', 'attempts'))).to.deep.equal(['cell-000001.1']);
     const { exitCode, stderr } = await cli(folder, ['merge', 'lab', '--plan', 'lab.jsonl', '--report', 'never']);
     expect([exitCode, stderr]).to.deep.equal([75, '6.1 on lab: none of its 1 cells came to a report']);
+  }).timeout(60_000);
+
+  it('keeps what a run had found that was killed', async () => {
+    await cli(folder, ['plan', '--class', 'none', '--suite', 'map', '--out', 'killed.jsonl']);
+    const running = cli(folder, ['cell', '1', '--plan', 'killed.jsonl', '--out', 'killed']);
+    running.stderr.on('data', (chunk: Uint8Array) => {
+      if (!/cases to run/.test(Buffer.from(chunk).toString()) || running.pid === undefined) return;
+      for (const pid of childrenOf(running.pid, 'node')) process.kill(pid, 'SIGKILL');
+    });
+    expect((await running).exitCode).to.equal(75);
+    const run = readResults(join(folder, 'killed', 'cell-000001'));
+    expect(run.interrupted?.why).to.equal('cut-off');
+    expect(run.notRun.length).to.be.greaterThan(0);
   }).timeout(60_000);
 
   for (const [words, message] of [
