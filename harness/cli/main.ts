@@ -11,9 +11,23 @@ import { list } from './commands/list.ts';
 import { merge } from './commands/merge.ts';
 import { plan } from './commands/plan.ts';
 import { run } from './commands/run.ts';
+import { slurm } from './commands/slurm.ts';
 import { helpOf, parseOptions } from './options.ts';
 
-const COMMANDS: readonly Command[] = [run, kernel, list, diff, exportReport, plan, cell, merge, lint, doctor, bench];
+const COMMANDS: readonly Command[] = [
+  run,
+  kernel,
+  list,
+  diff,
+  exportReport,
+  plan,
+  cell,
+  merge,
+  slurm,
+  lint,
+  doctor,
+  bench,
+];
 
 const overview = (): string =>
   [
