@@ -41,6 +41,8 @@ export const ROOMS: readonly Room[] = [
   },
   { name: 'oracle', imports: { model: 'types', program: 'all', spec: 'types', uapi: 'all' } },
   { name: 'report', imports: {} },
+  { name: 'export', imports: { report: 'all' } },
+  { name: 'scale', imports: { report: 'all' } },
   {
     name: 'cases',
     imports: {
@@ -86,6 +88,7 @@ export const ROOMS: readonly Room[] = [
       cases: 'all',
       coverage: 'all',
       diff: 'all',
+      export: 'all',
       helper: 'all',
       hosts: 'all',
       kernels: 'all',
@@ -94,6 +97,7 @@ export const ROOMS: readonly Room[] = [
       oracle: 'all',
       report: 'all',
       revisions: 'all',
+      scale: 'all',
       spec: 'all',
     },
   },

@@ -1,16 +1,35 @@
 import { EXIT, Trouble, UsageTrouble } from '../trouble.ts';
 import type { Command } from './command.ts';
 import { bench } from './commands/bench.ts';
+import { cell } from './commands/cell.ts';
 import { coverage } from './commands/coverage.ts';
 import { diff } from './commands/diff.ts';
 import { doctor } from './commands/doctor.ts';
+import { exportReport } from './commands/export.ts';
 import { kernel } from './commands/kernel.ts';
 import { lint } from './commands/lint.ts';
 import { list } from './commands/list.ts';
+import { merge } from './commands/merge.ts';
+import { plan } from './commands/plan.ts';
 import { run } from './commands/run.ts';
+import { slurm } from './commands/slurm.ts';
 import { helpOf, parseOptions } from './options.ts';
 
-const COMMANDS: readonly Command[] = [run, kernel, list, diff, coverage, lint, doctor, bench];
+const COMMANDS: readonly Command[] = [
+  run,
+  kernel,
+  list,
+  diff,
+  coverage,
+  exportReport,
+  plan,
+  cell,
+  merge,
+  slurm,
+  lint,
+  doctor,
+  bench,
+];
 
 const overview = (): string =>
   [

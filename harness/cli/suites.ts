@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import Mocha from 'mocha';
 import type { Case } from '../cases/case.ts';
@@ -24,11 +24,12 @@ export interface Selection {
   readonly texts: readonly string[];
 }
 
-/** Loads the suites' files into Mocha for a session. Cases that are not selected are not even registered. */
+/** Loads the suites' files into Mocha for a session, told of each before. Cases that are not selected are not even registered. */
 export const loadSuites = async (
   session: Session,
   selection: Selection,
   reporter?: Mocha.ReporterConstructor,
+  begins: (suite: string) => void = () => undefined,
 ): Promise<Mocha> => {
   for (const area of selection.areas) {
     if (areas().includes(area)) continue;
@@ -39,6 +40,7 @@ export const loadSuites = async (
   const mocha = new Mocha({ ui: 'bdd', timeout: 0, forbidOnly: true, ...(reporter === undefined ? {} : { reporter }) });
   const files = (selection.areas.length === 0 ? areas() : selection.areas).map((area) => join(FOLDER, `${area}.ts`));
   for (const file of files) mocha.addFile(file);
+  mocha.suite.on('pre-require', (_context: unknown, file: string) => begins(basename(file, '.ts')));
   await mocha.loadFilesAsync().catch(async (cause: unknown) => {
     // Mocha tries a file that threw in other ways too, and tells of those; the file itself goes on telling what it threw.
     for (const file of files) await import(pathToFileURL(file).href);
@@ -47,17 +49,37 @@ export const loadSuites = async (
   return mocha;
 };
 
+/** For what only looks at cases; without it none is kept. */
+const LISTING: Session = {
+  inForce: () => true,
+  add: () => false,
+  run: async () => {
+    throw new Error('cases are only listed here');
+  },
+  disappeared: () => [],
+};
+
+/** The clauses that the selected cases of each suite are named by, suites in the order in which they run. */
+export const clausesBySuite = async (selection: Selection): Promise<ReadonlyMap<string, ReadonlySet<string>>> => {
+  const suites = new Map<string, Set<string>>();
+  let current = new Set<string>();
+  const collecting: Session = {
+    ...LISTING,
+    add: ({ clause }) => {
+      current.add(clause);
+      return false;
+    },
+  };
+  await loadSuites(collecting, selection, undefined, (suite) => {
+    current = new Set();
+    suites.set(suite, current);
+  });
+  return suites;
+};
+
 /** The cases that a selection has, without running any. A process can load the suites only once. */
 export const collectCases = async (selection: Selection): Promise<readonly Case[]> => {
   const cases: Case[] = [];
-  const collecting: Session = {
-    inForce: () => true,
-    add: (one) => cases.push(one) > 0,
-    run: async () => {
-      throw new Error('cases are only listed here');
-    },
-    disappeared: () => [],
-  };
-  await loadSuites(collecting, selection);
+  await loadSuites({ ...LISTING, add: (one) => cases.push(one) > 0 }, selection);
   return cases;
 };

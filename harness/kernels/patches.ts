@@ -35,6 +35,12 @@ export const readPatches = async (path: string): Promise<readonly Patch[]> => {
   }
 };
 
+/** The files that `readPatches` finds a patch in: those of a folder, or the one file that it is. Throws UsageTrouble. */
+export const patchFiles = async (path: string): Promise<readonly string[]> => {
+  const patches = await readPatches(path);
+  return (await stat(path)).isDirectory() ? patches.map(({ name }) => join(path, name)) : [path];
+};
+
 const readFolder = async (path: string, scratch: string): Promise<readonly Patch[]> => {
   const names = (await readdir(path))
     .filter((name) => /\.(patch|diff|eml)$/.test(name))

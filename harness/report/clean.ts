@@ -29,7 +29,7 @@ export const cleanLine = (text: string): string => cleanText(text).replace(/\s+/
 const isHigh = (code: number): boolean => code >= 0xd800 && code <= 0xdbff;
 
 /** The largest cut at or below `at` that does not split a surrogate pair. */
-const cutAt = (text: string, at: number): number => (isHigh(text.charCodeAt(at - 1)) ? at - 1 : at);
+export const cutAt = (text: string, at: number): number => (isHigh(text.charCodeAt(at - 1)) ? at - 1 : at);
 
 /**
  * Text of at most about `limit` UTF-16 units: the beginning and the end of a longer one, with a line between that says

@@ -1,5 +1,5 @@
 import { bounded, boundedLine, cleanLine, cleanText } from './clean.ts';
-import type { CaseRecord, RunMeta } from './record.ts';
+import type { CaseRecord, NotRun, RunMeta, RunRecord } from './record.ts';
 
 /**
  * The door of the report: whatever comes from suites, hosts and errors is made harmless and held to a size here, before
@@ -56,4 +56,24 @@ export const keptMeta = (meta: RunMeta): RunMeta => ({
     iommu: keptLine(meta.host.iommu),
   },
   arguments: meta.arguments.map(keptLine),
+});
+
+const keptNotRun = ({ id, clause, area, title, reason }: NotRun): NotRun => ({
+  id: keptLine(id),
+  clause: keptLine(clause),
+  area: keptLine(area),
+  title: keptLine(title),
+  reason: keptLine(reason),
+});
+
+/** A whole run as it is kept. */
+export const keptRun = (run: RunRecord): RunRecord => ({
+  ...keptMeta(run),
+  durationMs: run.durationMs,
+  ...(run.interrupted === undefined
+    ? {}
+    : { interrupted: { why: run.interrupted.why, reason: keptLine(run.interrupted.reason) } }),
+  disappeared: run.disappeared.map(keptLine),
+  cases: run.cases.map(keptRecord),
+  notRun: run.notRun.map(keptNotRun),
 });

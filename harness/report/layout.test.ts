@@ -33,6 +33,10 @@ describe('layout', () => {
     expect(verbatim('0123456789abcdef\n\nshort\n\n', '  ', 10)).to.equal('  0123456\\\n  789abcd\\\n  ef\n\n  short');
   });
 
+  it('folds between characters, not within one', () => {
+    expect(verbatim('🙂🙂🙂🙂🙂', '', 6)).to.equal('🙂🙂\\\n🙂🙂🙂');
+  });
+
   it('tells durations', () => {
     expect([1234, 59_949, 185_000].map(durationText)).to.deep.equal(['1.2 s', '59.9 s', '3 min 05 s']);
   });

@@ -1,3 +1,5 @@
+import { cutAt } from './clean.ts';
+
 /** Width of everything we write for people, in columns. */
 export const WIDTH = 78;
 
@@ -38,8 +40,9 @@ const foldLine = (line: string, width: number): readonly string[] => {
   const pieces: string[] = [];
   let rest = line;
   while (rest.length > width) {
-    pieces.push(`${rest.slice(0, width - 1)}\\`);
-    rest = rest.slice(width - 1);
+    const at = cutAt(rest, width - 1);
+    pieces.push(`${rest.slice(0, at)}\\`);
+    rest = rest.slice(at);
   }
   return [...pieces, rest];
 };

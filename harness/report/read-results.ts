@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { UsageTrouble } from '../trouble.ts';
-import { keptLine, keptMeta, keptRecord } from './kept.ts';
+import { keptLine, keptRun } from './kept.ts';
 import { RESULTS_SCHEMA, RunRecord } from './record.ts';
 import { JOURNAL } from './results.ts';
 
@@ -25,21 +25,7 @@ export const readResults = (path: string): RunRecord => {
     const where = issue === undefined || issue.path.length === 0 ? 'the file' : issue.path.join('.');
     throw new UsageTrouble(`${file} is not a whole report: expected ${RESULTS_SCHEMA}; ${where}: ${issue?.message}`);
   }
-  const { cases, notRun, interrupted, disappeared, ...meta } = parsed.data;
-  return {
-    ...keptMeta(meta),
-    durationMs: meta.durationMs,
-    ...(interrupted === undefined ? {} : { interrupted: { ...interrupted, reason: keptLine(interrupted.reason) } }),
-    disappeared: disappeared.map(keptLine),
-    cases: cases.map(keptRecord),
-    notRun: notRun.map((one) => ({
-      id: keptLine(one.id),
-      clause: keptLine(one.clause),
-      area: keptLine(one.area),
-      title: keptLine(one.title),
-      reason: keptLine(one.reason),
-    })),
-  };
+  return keptRun(parsed.data);
 };
 
 const missingText = (path: string, isFolder: boolean): string => {
