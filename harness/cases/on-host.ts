@@ -39,17 +39,25 @@ export const runOnHost = async (
   one: Case,
   index: number,
 ): Promise<CaseRecord> => {
+  const first = await tryOnce(options, executor, one, index);
+  if (first.verdict !== 'host-lost') return first;
+  executor.distrust(index);
+  return tryOnce(options, executor, one, index);
+};
+
+/** Runs it, and looks what became of a machine that was lost; one that ends with this process is looked at by its host. */
+const tryOnce = async (options: OnHostOptions, executor: Executor, one: Case, index: number): Promise<CaseRecord> => {
   const host = executor.hostOf(index);
+  // It may have to be booted after an earlier case; a host that is gone is told of below.
+  await executor.recover(index).catch(asTrouble);
   const boot = host.boot?.();
-  const first = await runOnce(options, executor, one, index);
-  if (first.record.verdict !== 'host-lost') return first.record;
+  const { record, run } = await runOnce(options, executor, one, index);
+  if (record.verdict !== 'host-lost' || run === undefined || boot === undefined) return record;
   executor.distrust(index);
   await executor.recover(index).catch(asTrouble);
-  if (first.run !== undefined && host.boot?.() !== boot) {
-    const verdict = wentDown(`the machine was booted anew while this case ran: ${first.record.reason}`);
-    return recordOfCase(one, executor.programOf(index), verdict, first.run, []);
-  }
-  return (await runOnce(options, executor, one, index)).record;
+  if (host.boot?.() === boot) return record;
+  const verdict = wentDown(`the machine was booted anew while this case ran: ${record.reason}`);
+  return recordOfCase(one, executor.programOf(index), verdict, run, []);
 };
 
 /** The same, once; the model works while the host does. */
