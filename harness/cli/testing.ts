@@ -23,7 +23,7 @@ export const killWhen = async (args: readonly string[], report: string, results:
 };
 
 /** How many results a journal holds. */
-const resultsIn = (report: string): number => {
+export const resultsIn = (report: string): number => {
   const path = join(report, 'results.jsonl');
   return existsSync(path) ? (readFileSync(path, 'utf8').match(/^\{"case"/gm)?.length ?? 0) : 0;
 };
