@@ -2,8 +2,14 @@ import type { Deadlines, Host } from '../hosts/host.ts';
 import type { Program, Run } from '../program/step.ts';
 import { HostTrouble } from '../trouble.ts';
 
-/** How many programs are sent ahead of the one that is awaited, for each host: enough to hide a round trip. */
+/** How many programs a host is given at a time: enough to hide a round trip. */
 const AHEAD = 6;
+
+/**
+ * A machine that lives on when this process does not is given one program at a time: if both go down at once, that is the one
+ * that it was at.
+ */
+const aheadOn = (host: Host): number => (host.boot === undefined ? AHEAD : 1);
 
 /**
  * Runs a fixed list of programs on one or more hosts, in order, sending some ahead so that no host waits for a round
@@ -18,7 +24,12 @@ export interface Executor {
   programOf(index: number): Program;
   /** Says that program `index` left its host unfit; it is recovered before anything else runs there. */
   distrust(index: number): void;
+  /** Recovers the host of program `index` now, if it is unfit. Throws HostTrouble when it is gone for good. */
+  recover(index: number): Promise<void>;
 }
+
+/** Told which programs go to a host next, before they do. */
+export type Intend = (indices: readonly number[], host: Host) => void;
 
 /** One host and what may be thought of it. */
 interface Station {
@@ -32,6 +43,7 @@ export const createExecutor = (
   hosts: readonly [Host, ...Host[]],
   programs: readonly ((host: Host) => Program)[],
   deadlines: Deadlines,
+  intend: Intend = () => undefined,
 ): Executor => {
   const [first, ...others] = hosts.map((host): Station => ({ host, state: 'fit', started: new Map() }));
   if (first === undefined) throw new RangeError('an executor needs a host');
@@ -47,20 +59,31 @@ export const createExecutor = (
     return program;
   };
 
-  const start = (station: Station, index: number): Promise<Run> => {
-    const run = station.host.run(programOf(index), deadlines);
-    // A run that was sent ahead may fail before anybody awaits it; whoever asks for it still sees the failure.
-    run.catch(() => undefined);
-    station.started.set(index, run);
-    return run;
+  const start = (station: Station, indices: readonly number[]): void => {
+    intend(indices, station.host);
+    for (const index of indices) {
+      const run = station.host.run(programOf(index), deadlines);
+      // A run that was sent ahead may fail before anybody awaits it; whoever asks for it still sees the failure.
+      run.catch(() => undefined);
+      station.started.set(index, run);
+    }
   };
 
   const sendAhead = (from: number): void => {
-    const last = Math.min(programs.length, from + AHEAD * stations.length);
-    for (let index = from; index < last; index++) {
-      const station = stationOf(index);
-      if (station.state === 'fit' && !station.started.has(index)) start(station, index);
+    for (const [nth, station] of stations.entries()) {
+      if (station.state !== 'fit') continue;
+      const last = Math.min(programs.length, from + aheadOn(station.host) * stations.length);
+      const next: number[] = [];
+      for (let index = from; index < last; index++) {
+        if (index % stations.length === nth && !station.started.has(index)) next.push(index);
+      }
+      if (next.length > 0) start(station, next);
     }
+  };
+
+  const ready = async (station: Station): Promise<void> => {
+    if (station.state === 'unfit') await recover(station);
+    if (station.state instanceof HostTrouble) throw station.state;
   };
 
   return {
@@ -69,12 +92,13 @@ export const createExecutor = (
       station.started.clear();
       if (station.state === 'fit') station.state = 'unfit';
     },
+    recover: (index) => ready(stationOf(index)),
     run: async (index) => {
       const station = stationOf(index);
-      if (station.state === 'unfit') await recover(station);
-      if (station.state instanceof HostTrouble) throw station.state;
+      await ready(station);
       sendAhead(index);
-      const run = await (station.started.get(index) ?? start(station, index));
+      const run = await station.started.get(index);
+      if (run === undefined) throw new RangeError(`program ${index} was not started`);
       station.started.delete(index);
       made.delete(index);
       return run;

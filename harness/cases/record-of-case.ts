@@ -30,8 +30,15 @@ export const recordOfCase = (
     durationMs: (run?.durationUs ?? 0) / 1000,
     program: printProgram(program),
     observed: run === undefined ? '' : printObservations(run.observations),
-    ...(run?.kernelLog === undefined ? {} : { kernelLog: [...run.kernelLog] }),
+    ...logOf(run),
   };
+};
+
+/** What the kernel said until then. A dying one says it on its console alone, if there is one. */
+const logOf = (run: Run | undefined): Pick<CaseRecord, 'kernelLog'> => {
+  const last = run !== undefined && 'console' in run.ending ? run.ending.console : [];
+  if (run?.kernelLog === undefined && last.length === 0) return {};
+  return { kernelLog: [...(run?.kernelLog ?? []), ...last] };
 };
 
 const divergencesOf = (verdict: Verdict): readonly Divergence[] => {
@@ -74,6 +81,8 @@ const damageText = (damage: Extract<Verdict, { kind: 'damaged' }>['damage']): st
       return `the kernel panicked: ${damage.console.find((line) => /panic|BUG|Oops/.test(line)) ?? 'see the console'}`;
     case 'hang':
       return `something hangs: ${damage.detail}`;
+    case 'reboot':
+      return `the machine went down: ${damage.detail}`;
     case 'leak':
       return `left behind: ${damage.detail}`;
   }

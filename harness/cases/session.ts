@@ -1,31 +1,24 @@
 import type { Deadlines, Host } from '../hosts/host.ts';
-import type { Machine } from '../model/machine.ts';
-import { judge } from '../oracle/judge.ts';
-import { disappeared, explainedBy, type KnownDifference } from '../oracle/known.ts';
+import { disappeared, type KnownDifference } from '../oracle/known.ts';
 import type { Verdict } from '../oracle/verdict.ts';
 import type { Platform } from '../program/platform.ts';
-import type { Program, Run } from '../program/step.ts';
+import type { Program } from '../program/step.ts';
 import type { CaseRecord } from '../report/record.ts';
+import type { Sent } from '../report/resume.ts';
 import type { ClauseId } from '../spec/clause.ts';
-import { HostTrouble } from '../trouble.ts';
 import { type Case, makes } from './case.ts';
-import { checkModel, type ModelCheck } from './check-model.ts';
+import { checkCase, type Models } from './check-case.ts';
 import { cleanup } from './cleanup.ts';
-import { createExecutor, type Executor } from './executor.ts';
+import { createExecutor } from './executor.ts';
+import { runOnHost, wentDown } from './on-host.ts';
 import { recordOfCase } from './record-of-case.ts';
 
-/** Makes the model of one revision for one program on one platform. */
-export type MakeModel = (platform: Platform, lets: Program['lets']) => Machine;
-
 /** What a run of the suites is about. Without hosts only the cases' expectations are held against the model. */
-export interface SessionOptions {
+export interface SessionOptions extends Models {
   /** Whether a clause is in force in the revision; cases of one that is not do not belong to the run. */
   readonly inForce: (clause: string) => boolean;
   /** Requests that mean something else in the revision than when a clause was stated: cases of it that make them do not belong to the run either. */
   readonly retakenSince: (clause: ClauseId) => ReadonlySet<bigint>;
-  readonly makeModel: MakeModel;
-  /** The same for the revision that it is built on, if it is. */
-  readonly makeBaseModel?: MakeModel;
   /** The platform that the model assumes when there is no host. */
   readonly platform: Platform;
   /** Asked for when the first case runs, so that hosts can come up while suites are loaded. */
@@ -34,6 +27,17 @@ export interface SessionOptions {
   readonly known: readonly KnownDifference[];
   /** Holds what was built against a clause that is an inspection; absent where nothing was. */
   readonly inspect?: (clause: string) => Promise<Verdict>;
+  /** Told which cases go to a host next, before they do; see Host for `boot`. */
+  readonly intend?: (ids: readonly string[], host: string, boot: string | undefined) => void;
+  /** What stands of a run that goes on. */
+  readonly before?: Before;
+}
+
+/** What an earlier session found, and what it was at when it ended. */
+export interface Before {
+  /** Results that stand, by case: these cases are not run again. */
+  readonly settled: ReadonlyMap<string, CaseRecord>;
+  readonly inFlight: ReadonlyMap<string, Sent>;
 }
 
 /** Runs cases three ways (expectation, model, host) and makes their records; cases run in the order they were added. */
@@ -62,18 +66,42 @@ export const createSession = (options: SessionOptions): Session => {
   const shown = new Set<string>();
   let onHosts: ((one: Case) => Promise<CaseRecord>) | undefined;
 
+  const { before } = options;
+  const remember = (record: CaseRecord): void => {
+    judged.push(record.id);
+    for (const id of record.known?.id.split(', ') ?? []) shown.add(id);
+  };
+
+  /** Whether an earlier session ended while a host was at this case, and that machine was booted since. */
+  const tookDown = (id: string, hosts: readonly Host[]): boolean => {
+    const sent = before?.inFlight.get(id);
+    const host = hosts.find(({ facts }) => facts.name === sent?.host);
+    return sent?.boot !== undefined && host?.boot !== undefined && host.boot() !== sent.boot;
+  };
+
   /** Why a case cannot run here. */
   const unsupported = (one: Case, platform: Platform): string | undefined =>
     one.needs.find((need) => !need.met(platform))?.reason;
 
   const startOn = (hosts: readonly [Host, ...Host[]]): ((one: Case) => Promise<CaseRecord>) => {
+    const fallen = new Set(cases.map(({ id }) => id).filter((id) => tookDown(id, hosts)));
     const runnable = cases.filter(
-      (one) => one.inspects !== true && unsupported(one, hosts[0].facts.platform) === undefined,
+      (one) =>
+        one.inspects !== true &&
+        before?.settled.has(one.id) !== true &&
+        !fallen.has(one.id) &&
+        unsupported(one, hosts[0].facts.platform) === undefined,
     );
     const programs = runnable.map((one) => (host: Host) => programFor(one, host.facts.platform));
-    const executor = createExecutor(hosts, programs, options.deadlines);
+    const executor = createExecutor(hosts, programs, options.deadlines, (indices, { facts, boot }) => {
+      const ids = indices.flatMap((index) => runnable[index]?.id ?? []);
+      options.intend?.(ids, facts.name, boot?.());
+    });
     const indices = new Map(runnable.map((one, index) => [one, index]));
-    return (one) => runOnHost(options, executor, one, indices.get(one) ?? -1);
+    return async (one) =>
+      fallen.has(one.id)
+        ? recordOfCase(one, programFor(one, hosts[0].facts.platform), WENT_DOWN, undefined, [])
+        : runOnHost(options, executor, one, indices.get(one) ?? -1);
   };
 
   return {
@@ -84,6 +112,11 @@ export const createSession = (options: SessionOptions): Session => {
       return belongs;
     },
     run: async (one) => {
+      const settled = before?.settled.get(one.id);
+      if (settled !== undefined) {
+        if (isJudged(settled)) remember(settled);
+        return settled;
+      }
       const [firstHost, ...others] = options.hosts();
       const platform = firstHost?.facts.platform ?? options.platform;
       const program = programFor(one, platform);
@@ -100,8 +133,7 @@ export const createSession = (options: SessionOptions): Session => {
       }
       onHosts ??= startOn([firstHost, ...others]);
       const record = await onHosts(one);
-      judged.push(one.id);
-      for (const id of record.known?.id.split(', ') ?? []) shown.add(id);
+      remember(record);
       return record;
     },
     disappeared: () => {
@@ -117,91 +149,13 @@ const SUPERSEDED: Verdict = {
 };
 const NOTHING_BUILT: Verdict = { kind: 'unsupported', reason: 'no modules were built for this kernel' };
 
+const WENT_DOWN = wentDown(
+  'the machine went down, and the harness with it, while this case ran; it is not tried again',
+);
+
+const isJudged = ({ verdict }: CaseRecord): boolean => ['conforms', 'diverges', 'damaged'].includes(verdict);
+
 const programFor = (one: Case, platform: Platform): Program => ({
   lets: letsOf(platform),
   steps: [...one.steps, ...cleanup(one.steps)],
 });
-
-/**
- * A case through the model of the revision. Cases are written for what a revision is built on: where that agrees with a
- * case and the revision does not, the revision changes what the case expects, which is no fault of the case's, and the
- * model alone says what must follow.
- */
-const checkCase = (
-  { makeModel, makeBaseModel }: SessionOptions,
-  platform: Platform,
-  program: Program,
-  { expectations }: Case,
-): ModelCheck & { readonly superseded?: true } => {
-  const check = (make: MakeModel, expected: Case['expectations']): ModelCheck =>
-    checkModel(make(platform, program.lets), program, expected);
-  const found = check(makeModel, expectations);
-  if (found.disagreement === undefined || makeBaseModel === undefined) return found;
-  if (check(makeBaseModel, expectations).disagreement !== undefined) return found;
-  return { ...check(makeModel, []), superseded: true };
-};
-
-/**
- * Runs a case on its host. One whose host was lost, with no finding until then, is run once more on the recovered host:
- * that says nothing of the kernel, and happens now and then.
- */
-const runOnHost = async (
-  options: SessionOptions,
-  executor: Executor,
-  one: Case,
-  index: number,
-): Promise<CaseRecord> => {
-  const first = await runOnce(options, executor, one, index);
-  if (first.verdict !== 'host-lost') return first;
-  executor.distrust(index);
-  return runOnce(options, executor, one, index);
-};
-
-/** The same, once; the model works while the host does. */
-const runOnce = async (options: SessionOptions, executor: Executor, one: Case, index: number): Promise<CaseRecord> => {
-  const { facts } = executor.hostOf(index);
-  const program = executor.programOf(index);
-  const makeMachine = () => options.makeModel(facts.platform, program.lets);
-  const running = executor.run(index).catch(asTrouble);
-  await sentAhead();
-  const { disagreement, wanted } = checkCase(options, facts.platform, program, one);
-  const run = await running;
-  if (run instanceof HostTrouble) {
-    return recordOfCase(one, program, { kind: 'host-lost', reason: run.message }, undefined, []);
-  }
-  const verdict: Verdict =
-    disagreement === undefined
-      ? judge(makeMachine, program, run, {
-          cleanupFrom: callCount(one.steps),
-          about: one.clause,
-          ...(wanted === undefined ? {} : { wanted }),
-        })
-      : { kind: 'harness-error', reason: disagreement };
-  if (leavesUnfit(verdict, run) || hasUnloaded(program, run)) executor.distrust(index);
-  const known = explainedBy(options.known, one.id, facts.kernel, verdict);
-  return recordOfCase(one, program, verdict, run, known);
-};
-
-/**
- * Whether a host must be recovered before the next program. What a program left behind in its own processes (a leak) ends
- * with them: recovering from that would cost a boot for every case of a kernel that miscounts.
- */
-const leavesUnfit = (verdict: Verdict, run: Run): boolean =>
-  verdict.kind === 'damaged' ? verdict.damage.kind !== 'leak' : !['done', 'unfinished'].includes(run.ending.kind);
-
-/** Whether a program unloaded a module, which others need. */
-const hasUnloaded = (program: Program, run: Run): boolean => {
-  const calls = program.steps.flatMap((step) => (step.op === 'repeat' ? step.body : [step]));
-  return run.observations.some((seen) => 'ret' in seen && seen.ret === 0n && calls[seen.step]?.op === 'unload');
-};
-
-/** Lets what was just given to the hosts leave this process, before the model takes the processor. */
-const sentAhead = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
-
-const asTrouble = (cause: unknown): HostTrouble => {
-  if (cause instanceof HostTrouble) return cause;
-  throw cause;
-};
-
-const callCount = (steps: Program['steps']): number =>
-  steps.reduce((count, step) => count + (step.op === 'repeat' ? step.body.length : 1), 0);

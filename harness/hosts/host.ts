@@ -31,6 +31,11 @@ export interface Host {
    * Throws HostTrouble only if the host was closed or needs `recover` first.
    */
   run(program: Program, deadlines: Deadlines): Promise<Run>;
+  /**
+   * Tells the boot that its machine is in from every other. Absent for a machine that ends with this process: whatever it was
+   * at then may be done again on another.
+   */
+  readonly boot?: () => string;
   /** Brings the host back to a clean state after a bad ending or damage (a VM is rebooted). Throws HostTrouble if it cannot. */
   recover(): Promise<void>;
   /** Ends the host and everything that was started for it. Never throws; may be called twice. */

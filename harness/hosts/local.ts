@@ -38,8 +38,10 @@ export const openLocalHost = async (options: LocalOptions): Promise<Host> => {
     await helper.stop();
     throw cause;
   });
+  const boot = (await localFiles.read('/proc/sys/kernel/random/boot_id'))?.trim() ?? '';
   let closed = false;
   return {
+    boot: () => boot,
     facts: { name: 'local', kernel: kernelRelease, description: describe(platform), platform },
     run: async (program, deadlines) => {
       if (closed) throw new HostTrouble('the local host was closed');

@@ -108,7 +108,14 @@ Host *
   });
 
   const open = async (options: Partial<RemoteOptions> = {}): Promise<Host> => {
-    const host = await openRemoteHost({ name: 'lab1', helper, devices: [], sshConfig: config, ...options });
+    const host = await openRemoteHost({
+      name: 'lab1',
+      helper,
+      devices: [],
+      sshConfig: config,
+      comesBackMs: 0,
+      ...options,
+    });
     opened.push(host);
     return host;
   };

@@ -1,4 +1,5 @@
 /** A machine behind SSH as a host. It is used as it is found: nothing is bound, loaded or configured there. */
+import { isDeepStrictEqual } from 'node:util';
 import type { Platform } from '../program/platform.ts';
 import type { Ending } from '../program/step.ts';
 import { HostTrouble } from '../trouble.ts';
@@ -8,7 +9,7 @@ import { readPlatform } from './platform.ts';
 import { openRemoteFiles } from './remote-files.ts';
 import type { HelperSession, SessionOptions } from './session.ts';
 import type { SshConnection, SshTimes } from './ssh.ts';
-import { SSH_TIMES } from './ssh.ts';
+import { SSH_TIMES, UnreachableHost } from './ssh.ts';
 import { connectByName } from './ssh-target.ts';
 
 export interface RemoteOptions {
@@ -22,6 +23,8 @@ export interface RemoteOptions {
   /** An SSH configuration file in place of the user's own. */
   readonly sshConfig?: string;
   readonly times?: SshTimes;
+  /** How long a machine that cannot be reached any more may take to come back, in milliseconds: it may boot. Default 300,000. */
+  readonly comesBackMs?: number;
   readonly session?: Omit<SessionOptions, 'onLost'>;
 }
 
@@ -48,6 +51,9 @@ const DAMAGE: readonly (readonly [bit: number, what: string])[] = [
 
 /** How long a machine may take to let us in again before it counts as out of reach, in milliseconds. */
 const ANSWER_MS = 8000;
+const COMES_BACK_MS = 300_000;
+/** Between two tries to reach one that went away, in milliseconds. */
+const PAUSE_MS = 1000;
 
 /**
  * Connects to a machine and starts the helper there. Throws HostTrouble when it cannot be reached, is not the machine or
@@ -60,6 +66,7 @@ export const openRemoteHost = async (options: RemoteOptions): Promise<Host> => {
     await leave(running);
     throw cause;
   });
+  let { bootId } = first.condition;
   let closed = false;
   const check = (): void => {
     if (closed) throw new HostTrouble(`the host ${name} was closed`);
@@ -71,6 +78,7 @@ export const openRemoteHost = async (options: RemoteOptions): Promise<Host> => {
       description: `${options.name} over SSH, ${first.platform.iommu.kind} IOMMU, ${first.platform.groups.length} groups`,
       platform: first.platform,
     },
+    boot: () => bootId,
     run: async (program, deadlines) => {
       check();
       return running.session.run(program, deadlines);
@@ -78,8 +86,11 @@ export const openRemoteHost = async (options: RemoteOptions): Promise<Host> => {
     recover: async () => {
       check();
       await leave(running);
-      running = await bringUp(options);
-      await checkCondition(name, running.connection, first.condition);
+      running = await comeBack(options, () => closed);
+      bootId = await checkIsAsBefore(options, running, first, bootId).catch(async (cause: unknown) => {
+        await leave(running);
+        throw cause;
+      });
       if (closed) await leave(running);
       check();
     },
@@ -94,6 +105,19 @@ export const openRemoteHost = async (options: RemoteOptions): Promise<Host> => {
 const leave = async ({ connection, session }: Running): Promise<void> => {
   await session.close();
   connection.close();
+};
+
+/** Reaches a machine again that may be booting. Throws what kept it from that, once that has lasted too long. */
+const comeBack = async (options: RemoteOptions, givenUp: () => boolean): Promise<Running> => {
+  const until = Date.now() + (options.comesBackMs ?? COMES_BACK_MS);
+  for (;;) {
+    try {
+      return await bringUp(options);
+    } catch (cause) {
+      if (!(cause instanceof UnreachableHost) || givenUp() || Date.now() >= until) throw cause;
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    }
+  }
 };
 
 const bringUp = async (options: RemoteOptions): Promise<Running> => {
@@ -147,13 +171,27 @@ const conditionOf = async (files: { read(path: string): Promise<string | undefin
   taint: Number(await files.read('/proc/sys/kernel/tainted')) || 0,
 });
 
+/** Looks whether a machine can be used as before; returns its boot. Throws HostTrouble if not. */
+const checkIsAsBefore = async (
+  options: RemoteOptions,
+  running: Running,
+  first: { readonly platform: Platform; readonly condition: Condition },
+  bootId: string,
+): Promise<string> => {
+  const name = `ssh:${options.name}`;
+  const now = await inspect(options, running);
+  if (now.condition.bootId !== bootId) {
+    if (isDeepStrictEqual(now.platform, first.platform)) return now.condition.bootId;
+    throw new HostTrouble(`${name} was booted and is not as it was: its devices, IOMMU or modules differ; run anew`);
+  }
+  checkIsWhole(name, now.condition, first.condition);
+  return bootId;
+};
+
 /** A kernel that was damaged since we came can only be made whole by a boot, and that is not ours to do here. */
-const checkCondition = async (name: string, connection: SshConnection, first: Condition): Promise<void> => {
-  const files = await openRemoteFiles(connection, name);
-  const now = await conditionOf(files).finally(() => files.close());
+const checkIsWhole = (name: string, now: Condition, first: Condition): void => {
   if (now.bootId !== first.bootId) return;
   const damage = DAMAGE.filter(([bit]) => (now.taint & bit) !== 0 && (first.taint & bit) === 0).map(([, what]) => what);
   if (damage.length === 0) return;
-  connection.close();
   throw new HostTrouble(`the kernel of ${name} is damaged (${damage.join(', ')}): reboot it`);
 };

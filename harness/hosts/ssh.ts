@@ -75,8 +75,11 @@ export interface SshConnection {
   close(): void;
 }
 
+/** There is no way to the machine now; there may be one later, as when it boots. */
+export class UnreachableHost extends HostTrouble {}
+
 /** The machine says nothing at all, not even no: it hangs, is off, or the network swallows what is sent. */
-export class SilentHost extends HostTrouble {}
+export class SilentHost extends UnreachableHost {}
 
 const MAX_OUTPUT_BYTES = 1 << 20;
 
@@ -103,9 +106,9 @@ export const connectSsh = async (target: SshTarget, times: SshTimes = SSH_TIMES)
       clearTimeout(timer);
       resolve();
     });
-    client.on('error', (cause) => fail(new HostTrouble(objection ?? reasonOf(target, cause), { cause })));
+    client.on('error', (cause) => fail(troubleOf(target, objection, cause)));
     client.on('close', () => {
-      fail(new HostTrouble(objection ?? hungUp(target)));
+      fail(objection === undefined ? new UnreachableHost(hungUp(target)) : new HostTrouble(objection));
     });
     client.connect(
       configOf(target, times, (key) => {
@@ -235,6 +238,14 @@ const NETWORK_REASONS: Readonly<Record<string, string>> = {
 
 const hungUp = ({ name }: SshTarget): string =>
   `${name} closed the connection before it let us in: is that an SSH server?`;
+
+/** Which trouble it is that kept us out. */
+const troubleOf = (target: SshTarget, objection: string | undefined, cause: Error): HostTrouble => {
+  if (objection !== undefined) return new HostTrouble(objection, { cause });
+  const reason = reasonOf(target, cause);
+  const noWay = ('code' in cause && String(cause.code) in NETWORK_REASONS) || reason === hungUp(target);
+  return noWay ? new UnreachableHost(reason, { cause }) : new HostTrouble(reason, { cause });
+};
 
 /** One line that says what went wrong and what to do. */
 const reasonOf = (target: SshTarget, error: Error): string => {

@@ -21,6 +21,8 @@ export type Damage =
   | { readonly kind: 'kernel-log'; readonly lines: readonly string[] }
   | { readonly kind: 'panic'; readonly console: readonly string[] }
   | { readonly kind: 'hang'; readonly detail: string }
+  /** Its machine was booted while the case ran, which nobody saw. */
+  | { readonly kind: 'reboot'; readonly detail: string }
   | { readonly kind: 'leak'; readonly detail: string };
 
 /**

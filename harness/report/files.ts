@@ -3,6 +3,7 @@ import {
   closeSync,
   existsSync,
   fdatasyncSync,
+  fsyncSync,
   ftruncateSync,
   lstatSync,
   mkdirSync,
@@ -24,10 +25,17 @@ export interface Appender {
   close(): void;
 }
 
-/** Opens a new file. Throws HostTrouble when it cannot be made. */
-export const openAppender = (path: string): Appender => {
-  const file = onDisk(path, () => openSync(path, 'w'));
-  let size = 0;
+/**
+ * Opens a new file, or `after` so many bytes of one that stands; what is behind those is cut off. Throws HostTrouble when it
+ * cannot be made.
+ */
+export const openAppender = (path: string, after?: number): Appender => {
+  const file = onDisk(path, () => openSync(path, after === undefined ? 'w' : 'a'));
+  let size = after ?? 0;
+  onDisk(path, () => {
+    if (after !== undefined) ftruncateSync(file, after);
+    syncFolder(dirname(path));
+  });
   return {
     append: (text) =>
       onDisk(path, () => {
@@ -41,6 +49,16 @@ export const openAppender = (path: string): Appender => {
     sync: () => onDisk(path, () => fdatasyncSync(file)),
     close: () => closeSync(file),
   };
+};
+
+/** A new file's name is on disk only when its folder is. */
+const syncFolder = (path: string): void => {
+  const folder = openSync(path, 'r');
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
+  }
 };
 
 /** `writeSync` may write less than it was given, when a disk is nearly full. */

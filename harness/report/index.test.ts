@@ -81,7 +81,7 @@ describe('a report', () => {
       await runSuites(folder, three);
       const journal = join(folder, 'results.jsonl');
       const lines = readFileSync(journal, 'utf8').split('\n');
-      writeFileSync(journal, `${lines.slice(0, 5).join('\n')}\n${lines[5]?.slice(0, 40)}`);
+      writeFileSync(journal, `${lines.slice(0, 6).join('\n')}\n${lines[6]?.slice(0, 40)}`);
       const run = await rebuild(folder);
       expect(run.cases.map(({ title, verdict }) => [title, verdict])).to.deep.equal([
         ['one', 'conforms'],

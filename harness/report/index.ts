@@ -5,9 +5,17 @@ import { keptLine, keptMeta } from './kept.ts';
 import { openLive } from './live.ts';
 import { pointOf } from './points.ts';
 import { createProgress, noProgress, type Terminal } from './progress.ts';
-import { type CaseRecord, type Interruption, RESULTS_SCHEMA, type RunMeta, type RunRecord } from './record.ts';
+import {
+  type CaseName,
+  type CaseRecord,
+  type Interruption,
+  RESULTS_SCHEMA,
+  type RunMeta,
+  type RunRecord,
+} from './record.ts';
 import { type RunSink, reporterFor } from './reporter.ts';
-import { shownFolder, writeReports } from './results.ts';
+import { rebuild, shownFolder, writeReports } from './results.ts';
+import type { Unfinished } from './resume.ts';
 import { summaryText } from './summary.ts';
 import { exitCodeOf } from './tally.ts';
 
@@ -19,6 +27,10 @@ export interface ReportOptions {
   readonly terminal?: Terminal;
   /** Lets `latest`, beside the report's folder, point to it. */
   readonly latest?: boolean;
+  /** The options that the run was given, but for the folder of its report: what it could be resumed with. */
+  readonly asked?: readonly string[];
+  /** Goes on with the run that the folder holds. */
+  readonly unfinished?: Unfinished;
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
 }
@@ -27,6 +39,11 @@ export interface ReportOptions {
 export interface Report {
   /** For `new Mocha({ reporter })`; it prints nothing by itself. */
   readonly reporter: Mocha.ReporterConstructor;
+  /**
+   * Says that the programs of these cases go to a host next, and returns when that is on disk. `boot` tells one boot of its
+   * machine from another; without it, what the host was at may be done again.
+   */
+  sent(ids: readonly string[], host: string, boot: string | undefined): void;
   /**
    * Says that the run ends early: the running case is the last one, and what goes wrong from here on is the
    * interruption's doing, not the host's. The first interruption counts.
@@ -46,6 +63,17 @@ export interface Finished {
   readonly trouble?: HostTrouble;
 }
 
+/**
+ * The report of a run that came to its end, made again from its journal: nothing of it runs. For a folder whose other files
+ * the harness was killed over.
+ */
+export const finishAgain = async (dir: string): Promise<Finished> => {
+  const folder = resolve(dir);
+  const record = await rebuild(folder);
+  const summary = summaryText(record, { folder: shownFolder(folder), most: MOST_TOLD });
+  return { record, exitCode: exitCodeOf(record), summary };
+};
+
 /** Cases told of under each heading of the last summary. */
 const MOST_TOLD = 10;
 
@@ -58,7 +86,8 @@ export const openReport = (dir: string, meta: ReportMeta, options: ReportOptions
   const now = options.now ?? Date.now;
   const startedAt = now();
   const run = keptMeta({ ...meta, schema: RESULTS_SCHEMA, startedAt: new Date(startedAt).toISOString() });
-  const live = openLive(folder, run);
+  const { unfinished } = options;
+  const live = openLive(folder, run, options.asked ?? [], unfinished);
   if (options.latest === true) linkLatest(folder);
   const progress = options.terminal === undefined ? noProgress : createProgress(options.terminal, now);
 
@@ -79,11 +108,15 @@ export const openReport = (dir: string, meta: ReportMeta, options: ReportOptions
       progress.planned(names.length);
       live.planned(names);
       afterWriting();
+      if (unfinished?.planned !== undefined && !sameIds(unfinished.planned, names)) {
+        interrupt({ why: 'trouble', reason: 'the suites are not those that the run began with: run them anew' });
+      }
       if (interrupted !== undefined) abort();
     },
     began: (name) => {
       progress.began(name);
-      live.write({ began: name.id });
+      if (unfinished?.settled.has(name.id) === true) return;
+      live.note({ began: name.id });
       afterWriting();
     },
     ended: (record) => {
@@ -116,8 +149,16 @@ export const openReport = (dir: string, meta: ReportMeta, options: ReportOptions
     return { record, exitCode: EXIT.hostTrouble, summary, trouble };
   };
 
-  return { reporter: reporterFor(sink), interrupt, finish };
+  const sent: Report['sent'] = (ids, host, boot) => {
+    live.write({ sent: { ids: ids.map(keptLine), host: keptLine(host), ...(boot === undefined ? {} : { boot }) } });
+    afterWriting();
+  };
+
+  return { reporter: reporterFor(sink), sent, interrupt, finish };
 };
+
+const sameIds = (some: readonly CaseName[], others: readonly CaseName[]): boolean =>
+  some.length === others.length && some.every(({ id }, index) => id === others[index]?.id);
 
 const isTrouble = ({ verdict }: CaseRecord): boolean => verdict === 'host-lost' || verdict === 'harness-error';
 

@@ -331,6 +331,7 @@ describe('run.tap', () => {
       const journal = readFileSync(join(folder, 'results.jsonl'), 'utf8').trimEnd().split('\n');
       expect(journal.map((line) => Object.keys(JSON.parse(line)).join())).to.deep.equal([
         'run',
+        'asked',
         'planned',
         'began',
         'case',

@@ -2,8 +2,9 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type Mocha from 'mocha';
+import type { MakeModel } from '../../cases/check-case.ts';
 import { MODEL_PLATFORM } from '../../cases/model-platform.ts';
-import { createSession, type MakeModel, type Session } from '../../cases/session.ts';
+import { createSession, type Session } from '../../cases/session.ts';
 import type { Host } from '../../hosts/host.ts';
 import { type KernelChoice, kernelNamed, kernelOfOnesOwn, kernelWithPatches } from '../../kernels/choice.ts';
 import { createModel } from '../../model/create-model.ts';
@@ -14,13 +15,15 @@ import { revisionNamed } from '../../revisions/index.ts';
 import type { Clause } from '../../spec/clause.ts';
 import type { Revision } from '../../spec/revision.ts';
 import { inForce, retakenSince } from '../../spec/revision.ts';
-import { EXIT, HostTrouble, Trouble, UsageTrouble } from '../../trouble.ts';
+import { HostTrouble, UsageTrouble } from '../../trouble.ts';
 import type { Command, Given } from '../command.ts';
+import { endings } from '../endings.ts';
 import { inspectBuild } from '../inspect-build.ts';
 import { createKernelCounts } from '../kernel-code.ts';
 import { runMatrix } from '../matrix.ts';
 import { checkHostRequest, type HostRequest, openHosts } from '../open-host.ts';
 import { duration, wholeNumber } from '../options.ts';
+import { askedOf, checkIsSameRun, type Resumption, readResumption } from '../resume.ts';
 import { loadSuites, type Selection } from '../suites.ts';
 import { versionOfProject } from '../version.ts';
 
@@ -54,6 +57,11 @@ export const run: Command = {
       value: 'DIR',
       says: 'folder of the report (default: a new one in reports/, linked as reports/latest)',
     },
+    {
+      name: 'resume',
+      value: 'DIR',
+      says: 'goes on with the run whose report is in this folder, as it was asked for: what has a result is not run again',
+    },
     { name: 'known', value: 'FILE', says: "known differences (default: the revision's own file)" },
     {
       name: 'jobs',
@@ -69,9 +77,15 @@ export const run: Command = {
     ['vfio-conform run --patches v3.mbox --base 6.1', 'your own series, built and booted'],
     ["vfio-conform run --grep 'map/overlap: identical'", 'one case'],
     ['vfio-conform run --suite map --suite unmap --report /tmp/report', 'two areas, report elsewhere'],
+    ['vfio-conform run --resume reports/latest', 'the last run, which was cut off, to its end'],
     ['vfio-conform run --host ssh:lab1 --device 0000:3b:00.0', 'a lab machine, with the one device that may be used'],
   ],
   run: async (given) => {
+    const resume = given.text('resume');
+    if (resume !== undefined) {
+      const resumption = await readResumption(run, given, resume);
+      return typeof resumption === 'number' ? resumption : runSuites(resumption.given, resumption);
+    }
     const kernels = given.text('kernel')?.split(',') ?? [];
     return kernels.length > 1 ? runOnEach(kernels, given) : runSuites(given);
   },
@@ -93,8 +107,8 @@ const runOnEach = async (kernels: readonly string[], given: Given): Promise<numb
   return runMatrix(kernels, given.text('report') ?? newReportFolder(), args, jobs);
 };
 
-/** A run from options to exit code. */
-const runSuites = async (given: Given): Promise<number> => {
+/** A run from options to exit code; one that goes on has a folder already. */
+const runSuites = async (given: Given, resumption?: Resumption): Promise<number> => {
   const request: HostRequest = {
     host: given.text('host') ?? 'vm',
     kernel: await kernelGiven(given),
@@ -109,10 +123,11 @@ const runSuites = async (given: Given): Promise<number> => {
   checkHostRequest(request);
   const known = await knownDifferences(given.text('known'), revision);
 
-  const folder = given.text('report') ?? newReportFolder();
-  checkIsFree(folder);
+  const folder = resumption?.folder ?? given.text('report') ?? newReportFolder();
+  if (resumption === undefined) checkIsFree(folder);
 
   let hosts: readonly Host[] = [];
+  let report: Report | undefined;
   const clauses: ReadonlyMap<string, Clause> = inForce(revision);
   const session = createSession({
     inForce: (clause) => clauses.has(clause),
@@ -123,14 +138,20 @@ const runSuites = async (given: Given): Promise<number> => {
     hosts: () => hosts,
     deadlines: DEADLINES,
     known,
+    intend: (ids, host, boot) => report?.sent(ids, host, boot),
+    ...(resumption === undefined ? {} : { before: resumption.unfinished }),
     ...(request.host === 'vm' ? { inspect: inspectBuild(request.kernel, revision) } : {}),
   });
   const end = endings(timeoutMs);
   try {
     hosts = await end.unless(openHosts(request));
-    const report = openReport(folder, metaOf(hosts[0], revision, given), {
+    const meta = metaOf(hosts[0], revision, given);
+    if (resumption !== undefined) checkIsSameRun(resumption.unfinished, meta);
+    report = openReport(folder, meta, {
       terminal: process.stderr,
-      latest: given.text('report') === undefined,
+      latest: resumption === undefined && given.text('report') === undefined,
+      asked: askedOf(run, given),
+      ...(resumption === undefined ? {} : { unfinished: resumption.unfinished }),
     });
     end.tell(report);
     const mocha = await loadSuites(session, selection, report.reporter);
@@ -186,44 +207,6 @@ const finish = async (
 };
 
 const runMocha = (mocha: Mocha): Promise<void> => new Promise((resolve) => void mocha.run(() => resolve()));
-
-const EXIT_OF = { signal: EXIT.interrupted, 'time-limit': EXIT.timeLimit } as const;
-
-/** What ends a run early: Ctrl-C, a kill, the time limit. */
-const endings = (timeoutMs: number) => {
-  let report: Report | undefined;
-  let resolveReached = (): void => undefined;
-  let early: Trouble | undefined;
-  const reached = new Promise<void>((resolve) => {
-    resolveReached = resolve;
-  });
-  const endNow = (why: 'signal' | 'time-limit', reason: string): void => {
-    early = new Trouble(EXIT_OF[why], `${reason} before the host was up`);
-    report?.interrupt({ why, reason });
-    resolveReached();
-  };
-  const onSignal = (signal: NodeJS.Signals): void => endNow('signal', `interrupted by ${signal}`);
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-  for (const signal of signals) process.on(signal, onSignal);
-  const timer = setTimeout(() => endNow('time-limit', 'the time limit of the run passed (--timeout)'), timeoutMs);
-  return {
-    reached,
-    /** From now on the report is told. */
-    tell: (opened: Report): void => {
-      report = opened;
-    },
-    /** Waits for something, but not beyond the end. */
-    unless: async <T>(work: Promise<T>): Promise<T> => {
-      const done = await Promise.race([work.then((value) => ({ value })), reached.then(() => undefined)]);
-      if (done === undefined) throw early ?? new Trouble(EXIT.interrupted, 'interrupted');
-      return done.value;
-    },
-    clear: (): void => {
-      clearTimeout(timer);
-      for (const signal of signals) process.off(signal, onSignal);
-    },
-  };
-};
 
 /** The differences of a file that was named; otherwise of the revision's own file and of those of its bases, where they have one. */
 const knownDifferences = async (

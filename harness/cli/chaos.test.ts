@@ -1,0 +1,28 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { chaos } from './testing-chaos.ts';
+
+/** `VFIO_CONFORM_CHAOS=50 VFIO_CONFORM_SEED=1` has 50 guests panic and kills 50 harnesses; by itself it is two of each. */
+const BLOWS = Number(process.env['VFIO_CONFORM_CHAOS'] ?? 2);
+const SEED = Number(process.env['VFIO_CONFORM_SEED'] ?? 1);
+
+describe('chaos', () => {
+  it('loses nothing, counts nothing twice and names what a kernel died of', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'vfio-conform-chaos-'));
+    const figures = await chaos({
+      folder,
+      seed: SEED,
+      panics: BLOWS,
+      kills: BLOWS,
+      perRun: 10,
+      asked: ['--suite', 'map', '--suite', 'unmap'],
+      say: (line) => console.log(`      ${line}`),
+    });
+    expect(figures.wrong).to.deep.equal([]);
+    expect(figures.panics).to.be.at.least(BLOWS);
+    expect(figures.kills).to.be.at.least(BLOWS);
+    await rm(folder, { recursive: true });
+  }).timeout(120_000 + BLOWS * 120_000);
+});

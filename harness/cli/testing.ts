@@ -1,0 +1,29 @@
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/**
+ * Runs the harness and kills it with SIGKILL as soon as its journal holds so many results. Throws when it ends before. What
+ * a script of chaos and a test share.
+ */
+export const killWhen = async (args: readonly string[], report: string, results: number): Promise<void> => {
+  const child = spawn(process.execPath, [...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+  let said = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    said = (said + chunk.toString()).slice(-2000);
+  });
+  const ended = new Promise<void>((resolve) => void child.once('exit', () => resolve()));
+  while (resultsIn(report) < results) {
+    if (child.exitCode !== null)
+      throw new Error(`the harness ended with ${child.exitCode} before it was killed: ${said}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  child.kill('SIGKILL');
+  await ended;
+};
+
+/** How many results a journal holds. */
+export const resultsIn = (report: string): number => {
+  const path = join(report, 'results.jsonl');
+  return existsSync(path) ? (readFileSync(path, 'utf8').match(/^\{"case"/gm)?.length ?? 0) : 0;
+};
