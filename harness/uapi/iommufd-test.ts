@@ -1,28 +1,55 @@
 /** The mock device that kernels with CONFIG_IOMMUFD_TEST have (drivers/iommu/iommufd/iommufd_test.h). */
 import type { Command } from './iommufd-commands.ts';
-import { array, offsetOf, struct, u8, u32 } from './struct.ts';
+import { array, offsetOf, struct, u8, u32, u64 } from './struct.ts';
 
-/** IOMMU_TEST_CMD, as IOMMU_TEST_OP_MOCK_DOMAIN uses it. */
+const HEAD = { size: u32, op: u32, id: u32, __reserved: u32 };
+const TAIL = { last: u32, padding: u32 };
+
+/** IOMMU_TEST_CMD, as IOMMU_TEST_OP_MOCK_DOMAIN (without flags) and _FLAGS use it: `id` is what the device is attached to. */
 export const iommuTestCmd = struct('iommu_test_cmd', {
-  size: u32,
-  op: u32,
-  /** In: the IO address space that the mock device is attached to. */
-  id: u32,
-  __reserved: u32,
+  ...HEAD,
   out_stdev_id: u32,
   out_hwpt_id: u32,
   out_idev_id: u32,
-  others: array(u8, 36),
-  last: u32,
-  padding: u32,
+  dev_flags: u32,
+  others: array(u8, 32),
+  ...TAIL,
 });
+
+/** The same, as IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE uses it: `id` is the mock device. */
+export const iommuTestReplace = struct('iommu_test_cmd', { ...HEAD, pt_id: u32, others: array(u8, 44), ...TAIL });
+
+/** The same, as IOMMU_TEST_OP_DIRTY uses it: `id` is the page table; `uptr` points to a bit for each page. */
+export const iommuTestDirty = struct('iommu_test_cmd', {
+  ...HEAD,
+  flags: u32,
+  hole: u32,
+  iova: u64,
+  length: u64,
+  page_size: u64,
+  uptr: u64,
+  out_nr_dirty: u64,
+  ...TAIL,
+});
+
+/** IOMMU_HWPT_DATA_SELFTEST: what is said of a page table of the mock device. */
+export const iommuHwptSelftest = struct('iommu_hwpt_selftest', { iotlb: u32, pagetable_type: u32 });
 
 export const IOMMU_TEST_CMD = 0x3ba0n;
 export const IOMMU_TEST_OP_MOCK_DOMAIN = 2;
+export const IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE = 10;
+export const IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS = 12;
+export const IOMMU_TEST_OP_DIRTY = 13;
+export const MOCK_FLAGS_DEVICE_NO_DIRTY = 1 << 0;
+export const MOCK_FLAGS_DEVICE_PASID = 1 << 2;
+export const IOMMU_HWPT_DATA_SELFTEST = 0xdead;
 
 /** What the mock device can translate, both ends inclusive, and its smallest page, in bytes. */
 export const MOCK_APERTURE = { start: 1n << 24n, end: (1n << 31n) - 1n };
 export const MOCK_PAGE_SIZE = 2048n;
+
+/** Operations of IOMMU_TEST_CMD are requests of their own: the operation stands above the 32 bits of the number. */
+export const testOperation = (op: number): bigint => (BigInt(op) << 32n) | IOMMU_TEST_CMD;
 
 export const TEST_COMMAND: Command = {
   name: 'IOMMU_TEST_CMD',

@@ -12,7 +12,7 @@ import { greatest, least } from '../world/big.ts';
 import { areasIn, CHOOSES_IOVA, isAligned, isHighest, overflows } from './areas.ts';
 import { outOfReach, overLimit, settle } from './pinned.ts';
 import { ACCESS, KNOWN_FLAGS } from './placing.ts';
-import { type Area, apertureOf, type Context, type Ioas } from './state.ts';
+import { type Area, apertureOf, type Context, type Ioas, pins } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_COPY';
 const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
@@ -224,7 +224,7 @@ const OBJECTIONS = [
     stage: 'pins',
     errnos: ['EFAULT', 'EINVAL'],
     errno: (call) => (call.parts().some(({ pages }) => pages.kind === 'file') ? undefined : 'EFAULT'),
-    when: (call) => call.to?.attached !== undefined && outOfReach(call.context, call.parts()),
+    when: (call) => call.to !== undefined && pins(call.to) && outOfReach(call.context, call.parts()),
   }),
   refuses({
     id: 'ioas/copy-over-limit',
@@ -232,7 +232,7 @@ const OBJECTIONS = [
     source: 'incr_user_locked_vm(), update_mm_locked_vm(), drivers/iommu/iommufd/pages.c',
     stage: 'pins',
     errnos: ['ENOMEM'],
-    when: (call) => call.to?.attached !== undefined && overLimit(call.context, call.parts()),
+    when: (call) => call.to !== undefined && pins(call.to) && overLimit(call.context, call.parts()),
   }),
   refuses({
     id: 'ioas/copy-unwritable',

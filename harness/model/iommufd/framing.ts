@@ -1,6 +1,6 @@
 import { type Command, IOMMUFD_COMMANDS } from '../../uapi/iommufd-commands.ts';
-import { TEST_COMMAND } from '../../uapi/iommufd-test.ts';
-import { sizeOf } from '../../uapi/struct.ts';
+import { iommuTestCmd, TEST_COMMAND, testOperation } from '../../uapi/iommufd-test.ts';
+import { offsetOf, sizeOf } from '../../uapi/struct.ts';
 import { type Objection, rule } from '../clauses.ts';
 import type { IoctlCall, UserArgument } from '../world/kernel-file.ts';
 import type { Context } from './state.ts';
@@ -48,6 +48,13 @@ export const framed = ({ platform }: Context, { request, argument }: IoctlCall):
     size: head && new DataView(head.buffer, head.byteOffset).getUint32(0, true),
     argument,
   };
+};
+
+/** The request that a framed call makes: operations of the test command are requests of their own. */
+export const requestOf = ({ platform }: Context, { request, argument }: IoctlCall): bigint => {
+  if (request !== TEST_COMMAND.request || !hasMock(platform)) return request;
+  const op = argument.read(offsetOf(iommuTestCmd, 'op'), 4);
+  return op === undefined ? request : testOperation(new DataView(op.buffer, op.byteOffset).getUint32(0, true));
 };
 
 const STEP = 64;

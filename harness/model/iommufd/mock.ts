@@ -1,99 +1,207 @@
-import { IOMMU_TEST_CMD, IOMMU_TEST_OP_MOCK_DOMAIN, iommuTestCmd } from '../../uapi/iommufd-test.ts';
+import {
+  IOMMU_TEST_OP_MOCK_DOMAIN,
+  IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS,
+  iommuTestCmd,
+  MOCK_APERTURE,
+  MOCK_FLAGS_DEVICE_NO_DIRTY,
+  MOCK_FLAGS_DEVICE_PASID,
+  MOCK_PAGE_SIZE,
+  testOperation,
+} from '../../uapi/iommufd-test.ts';
 import { offsetOf, sizeOf } from '../../uapi/struct.ts';
-import { field, objection, request } from '../clauses.ts';
+import { type Field, field, type Objection, objection, type Request, request } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes } from '../type1/bytes.ts';
-import { NEXT_ID } from './objects.ts';
-import type { Context, Ioas } from './state.ts';
+import { NEXT_ID } from './ids.ts';
+import type { Context, Device, Ioas, NestedTable, Other, PageTable } from './state.ts';
+import { idOfTable, isNew, type Joining, joiningObjections, move, tableFor } from './tables.ts';
 
-/* The mock device: what a test attaches to an IO address space where there is no hardware. */
+/* The mock device: what a test attaches to an IO address space or a page table where there is no hardware. */
 
 const SOURCE = 'iommufd_test_mock_domain(), drivers/iommu/iommufd/selftest.c';
+const CHANGE = 'iommufd_device_change_pt(), drivers/iommu/iommufd/device.c';
+const DEVICE_FLAGS = MOCK_FLAGS_DEVICE_NO_DIRTY | MOCK_FLAGS_DEVICE_PASID;
 
-interface AttachCall {
-  readonly context: Context;
+/** A page table of the mock device's IOMMU. */
+export const mockTable = (ioas: Ioas, stated: Partial<PageTable> = {}): PageTable => ({
+  kind: 'page table',
+  ioas,
+  automatic: false,
+  parent: false,
+  aperture: MOCK_APERTURE,
+  pageSize: MOCK_PAGE_SIZE,
+  tracking: undefined,
+  users: 0,
+  ...stated,
+});
+
+/** What a device is to be attached to. */
+type Target = Ioas | Other | undefined;
+
+/** The page table that attaching to it gives. */
+export const tableOf = (target: Target): PageTable | NestedTable | undefined => {
+  if (target === undefined) return undefined;
+  if ('areas' in target) return tableFor(target, () => mockTable(target, { automatic: true }));
+  return target.kind === 'page table' || target.kind === 'nested table' ? target : undefined;
+};
+
+/** Whether a device cannot work with a page table: one that is made for dirty tracking, which its IOMMU cannot do. */
+const unfit = ({ iommu }: Pick<Device, 'iommu'>, table: PageTable | NestedTable | undefined): boolean =>
+  table?.kind === 'page table' && table.tracking !== undefined && !iommu.dirtyTracking;
+
+interface AttachCall extends Joining {
   readonly asked: Found<typeof iommuTestCmd.fields>;
-  readonly ioas: Ioas | undefined;
+  readonly device: Device;
+  readonly target: Target;
+  readonly table: PageTable | NestedTable | undefined;
+  readonly writable: boolean;
   /** The ids of the mock device, of the device it is bound as, and of the page table. */
   ids(): { readonly mock: number; readonly device: number; readonly table: number };
 }
 
+const situation = (context: Context, asked: AttachCall['asked'], writable: boolean): AttachCall => {
+  const target = context.objects.get(asked.id) ?? context.others.get(asked.id);
+  const table = tableOf(target);
+  const dirtyTracking = (asked.dev_flags & MOCK_FLAGS_DEVICE_NO_DIRTY) === 0;
+  return {
+    context,
+    asked,
+    target,
+    table,
+    writable,
+    device: { kind: 'device', iommu: { dirtyTracking }, table: undefined },
+    joins: () => (table?.kind === 'page table' && isNew(table) ? table : undefined),
+    ids: () => idsFor(context, table),
+  };
+};
+
+const idsFor = (context: Context, table: AttachCall['table']): ReturnType<AttachCall['ids']> => {
+  const { law, objects } = context;
+  const next = (...taken: readonly number[]): number =>
+    law.of(NEXT_ID).rule({ objects, others: new Set([...context.others.keys(), ...taken]) });
+  const mock = next();
+  const device = next(mock);
+  return { mock, device, table: table === undefined ? 0 : idOfTable(context, table, [mock, device]) };
+};
+
+const attach = ({ context, device, table, ids }: AttachCall): void => {
+  if (table === undefined) return;
+  const { mock, device: id } = ids();
+  context.others.set(mock, { kind: 'mock', device: id });
+  context.others.set(id, device);
+  move(context, device, table);
+};
+
+const STAGES = ['device', 'object', 'place', 'pins', 'reply'];
+
 const ATTACH = request<Context, AttachCall>({
   id: 'mock/attach',
   level: 'must',
-  says: 'Attaching a mock device to an IO address space returns 0; devices of one IO address space share a page table.',
+  says: 'Attaching a mock device to an IO address space or a page table returns 0; devices that were attached to one IO address space share a page table.',
   source: `${SOURCE}; iommufd_device_auto_get_domain(), drivers/iommu/iommufd/device.c`,
   on: 'iommufd',
-  request: IOMMU_TEST_CMD,
-  situation: (context, { argument }) => {
-    const asked = readStruct(argument, iommuTestCmd, 0, sizeOf(iommuTestCmd));
-    const ioas = context.objects.get(asked.id);
-    return { context, asked, ioas, ids: () => idsFor(context, ioas) };
-  },
-  leavesOpen: ({ context, asked, ioas }) => {
-    if (asked.op !== IOMMU_TEST_OP_MOCK_DOMAIN) return 'of the test command only the mock device is stated';
-    if (context.others.get(asked.id)?.kind === 'page table') return 'attaching to a page table is not stated yet';
-    if (ioas === undefined || ioas.attached !== undefined) return undefined;
-    return ioas.allowed.length > 0 || ioas.areas[Symbol.iterator]().next().done !== true
-      ? 'attaching to an IO address space that is in use is not stated yet'
-      : undefined;
-  },
-  stages: ['object'],
-  effect: ({ context: { others }, ioas, ids }) => {
-    if (ioas === undefined) return;
-    const { mock, device, table } = ids();
-    others.set(mock, { kind: 'mock', ioas, parts: [device] });
-    others.set(device, { kind: 'device', ioas, parts: [] });
-    if (ioas.attached !== undefined) {
-      ioas.attached.devices++;
-      return;
-    }
-    others.set(table, { kind: 'page table', ioas, parts: [] });
-    ioas.attached = { table, devices: 1 };
-  },
+  request: testOperation(IOMMU_TEST_OP_MOCK_DOMAIN),
+  situation: (context, { argument }) =>
+    situation(
+      context,
+      { ...readStruct(argument, iommuTestCmd), dev_flags: 0 },
+      argument.writable(0, sizeOf(iommuTestCmd)),
+    ),
+  stages: STAGES,
+  effect: attach,
 });
 
-const idsFor = (context: Context, ioas: Ioas | undefined): ReturnType<AttachCall['ids']> => {
-  const { objects } = context;
-  const others = new Map<number, unknown>(context.others);
-  const next = (): number => {
-    const id = context.law.of(NEXT_ID).rule({ objects, others });
-    others.set(id, undefined);
-    return id;
-  };
-  return { mock: next(), device: next(), table: ioas?.attached?.table ?? next() };
-};
-
-const MOCK_ID = field(ATTACH, {
-  id: 'mock/attach-ids',
-  level: 'may',
-  says: 'Attaching a mock device returns the ids of three objects: the mock device, the device that it is bound as, and the page table.',
+const ATTACH_AS = request<Context, AttachCall>({
+  id: 'mock/attach-with-flags',
+  level: 'must',
+  says: 'The same with flags says what the mock device and its IOMMU can do.',
   source: SOURCE,
-  at: () => offsetOf(iommuTestCmd, 'out_stdev_id'),
-  bytes: ({ ids }) => {
-    const { mock, device, table } = ids();
-    return Uint8Array.of(...u32Bytes(mock), ...u32Bytes(table), ...u32Bytes(device));
-  },
+  on: 'iommufd',
+  request: testOperation(IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS),
+  situation: (context, { argument }) =>
+    situation(context, readStruct(argument, iommuTestCmd), argument.writable(0, sizeOf(iommuTestCmd))),
+  stages: STAGES,
+  effect: attach,
 });
 
-const UNKNOWN_IOAS = objection(ATTACH, {
-  id: 'mock/attach-unknown',
-  level: 'must',
-  says: 'Attaching to an id that no object has is refused with ENOENT, and no object is left.',
-  source: 'iommufd_device_change_pt(), drivers/iommu/iommufd/device.c',
-  stage: 'object',
-  errnos: ['ENOENT'],
-  when: ({ context, asked, ioas }) => ioas === undefined && !context.others.has(asked.id),
-});
+const idsReturned = (call: Request<Context, AttachCall>): Field<AttachCall> =>
+  field(call, {
+    id: `${call.id}-ids`,
+    level: 'may',
+    says: 'Attaching a mock device returns the ids of three objects: the mock device, the device that it is bound as, and the page table.',
+    source: SOURCE,
+    at: () => offsetOf(iommuTestCmd, 'out_stdev_id'),
+    bytes: ({ ids }) => {
+      const { mock, device, table } = ids();
+      return Uint8Array.of(...u32Bytes(mock), ...u32Bytes(table), ...u32Bytes(device));
+    },
+  });
 
-const NOT_ATTACHABLE = objection(ATTACH, {
-  id: 'mock/attach-to-device',
+/** What refuses to attach a device, whoever asks. */
+export const attachingObjections = <
+  S extends Joining & Pick<AttachCall, 'target' | 'table'> & { readonly device: Device | undefined },
+>(
+  call: Request<Context, S>,
+): readonly Objection<S>[] => [
+  objection(call, {
+    id: `${call.id}-unknown`,
+    level: 'must',
+    says: 'Attaching to an id that no object has is refused with ENOENT, and no object is left.',
+    source: CHANGE,
+    stage: 'object',
+    errnos: ['ENOENT'],
+    when: ({ target }) => target === undefined,
+  }),
+  objection(call, {
+    id: `${call.id}-to-device`,
+    level: 'must',
+    says: 'Attaching to an object that is neither an IO address space nor a page table is refused with EINVAL, and no object is left.',
+    source: CHANGE,
+    stage: 'object',
+    errnos: ['EINVAL'],
+    when: ({ target, table }) => target !== undefined && table === undefined,
+  }),
+  objection(call, {
+    id: `${call.id}-unfit`,
+    level: 'must',
+    says: 'Attaching to a page table with which the device cannot work, such as one for dirty tracking when its IOMMU has none, is refused with EINVAL.',
+    source: `mock_domain_nop_attach(), drivers/iommu/iommufd/selftest.c; ${CHANGE}: EINVAL means the domain is incompatible with the device`,
+    stage: 'object',
+    errnos: ['EINVAL'],
+    when: ({ device, table }) => device !== undefined && unfit(device, table),
+  }),
+  ...joiningObjections(call, call.id),
+];
+
+const unwritable = (call: Request<Context, AttachCall>): Objection<AttachCall> =>
+  objection(call, {
+    id: `${call.id}-unwritable`,
+    level: 'must',
+    says: 'When the ids cannot be returned the call fails with EFAULT, and no object is left.',
+    source: SOURCE,
+    stage: 'reply',
+    errnos: ['EFAULT'],
+    when: ({ writable }) => !writable,
+  });
+
+const ODD_DEVICE = objection(ATTACH_AS, {
+  id: 'mock/attach-with-flags-unknown-flag',
   level: 'must',
-  says: 'Attaching to an object that is neither an IO address space nor a page table is refused with EINVAL, and no object is left.',
-  source: 'iommufd_device_change_pt(), drivers/iommu/iommufd/device.c',
-  stage: 'object',
+  says: 'A device with a flag that is not known is refused with EINVAL.',
+  source: 'mock_dev_create(), drivers/iommu/iommufd/selftest.c',
+  stage: 'device',
   errnos: ['EINVAL'],
-  when: ({ context, asked }) => context.others.has(asked.id),
+  when: ({ asked }) => (asked.dev_flags & ~DEVICE_FLAGS) !== 0,
 });
 
-export const MOCK_CLAUSES = [ATTACH, MOCK_ID, UNKNOWN_IOAS, NOT_ATTACHABLE];
+export const MOCK_CLAUSES = [
+  ATTACH,
+  idsReturned(ATTACH),
+  ...attachingObjections(ATTACH),
+  unwritable(ATTACH),
+  ATTACH_AS,
+  idsReturned(ATTACH_AS),
+  ...attachingObjections(ATTACH_AS),
+  unwritable(ATTACH_AS),
+  ODD_DEVICE,
+];

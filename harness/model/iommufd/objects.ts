@@ -1,31 +1,18 @@
 import { IOMMU_DESTROY, IOMMU_IOAS_ALLOC, iommuDestroy, iommuIoasAlloc } from '../../uapi/iommufd.ts';
 import { offsetOf } from '../../uapi/struct.ts';
-import { field, objection, request, rule } from '../clauses.ts';
+import { field, objection, request } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes } from '../type1/bytes.ts';
+import { NEXT_ID } from './ids.ts';
 import { settle } from './pinned.ts';
 import { type Context, type Ioas, newIoas, type Other } from './state.ts';
+import { end, move } from './tables.ts';
 
 /* Objects, and the ids that they have. */
 
 const HEADER = 'include/uapi/linux/iommufd.h';
 const MAIN = 'drivers/iommu/iommufd/main.c';
 const IOAS = 'drivers/iommu/iommufd/ioas.c';
-
-/** The id that the next object gets. */
-export const NEXT_ID = rule<
-  (context: Record<'objects' | 'others', Pick<ReadonlyMap<number, unknown>, 'has'>>) => number
->({
-  id: 'iommufd/ids',
-  level: 'may',
-  says: 'Ids are counted from 1 on, and the lowest that is free is given; 0 is none. That of an object that is gone is given again.',
-  source: `_iommufd_object_alloc(), ${MAIN}: xa_alloc(), XA_FLAGS_ALLOC1`,
-  rule: ({ objects, others }) => {
-    let id = 1;
-    while (objects.has(id) || others.has(id)) id++;
-    return id;
-  },
-});
 
 interface AllocCall {
   readonly context: Context;
@@ -80,17 +67,21 @@ const ALLOC_UNWRITABLE = objection(ALLOC, {
   when: ({ writable }) => !writable,
 });
 
-/** Ends a mock device with the objects that it consists of. */
-const detachMock = ({ others }: Context, id: number): void => {
-  const mock = others.get(id);
-  if (mock === undefined) return;
-  for (const part of [id, ...mock.parts]) others.delete(part);
-  const { attached } = mock.ioas;
-  if (attached === undefined) return;
-  attached.devices--;
-  if (attached.devices > 0) return;
-  others.delete(attached.table);
-  mock.ioas.attached = undefined;
+/** Ends an object that is not in use; a mock device lets go of the device, and with it of its page table. */
+const endOther = (context: Context, id: number, object: Other): void => {
+  if (object.kind === 'page table' || object.kind === 'nested table') return end(context, object);
+  context.others.delete(id);
+  if (object.kind !== 'mock') return;
+  const device = context.others.get(object.device);
+  context.others.delete(object.device);
+  if (device?.kind === 'device') move(context, device, undefined);
+};
+
+/** Whether anything else needs an object. */
+const isBusy = (object: Ioas | Other): boolean => {
+  if ('areas' in object) return object.tables.size > 0;
+  if (object.kind === 'device') return true;
+  return object.kind !== 'mock' && object.users > 0;
 };
 
 interface DestroyCall {
@@ -112,9 +103,12 @@ const DESTROY = request<Context, DestroyCall>({
   },
   stages: ['object'],
   effect: ({ context, asked }) => {
-    context.objects.delete(asked.id);
-    detachMock(context, asked.id);
-    settle(context);
+    const other = context.others.get(asked.id);
+    if (other !== undefined) endOther(context, asked.id, other);
+    else {
+      context.objects.delete(asked.id);
+      settle(context);
+    }
   },
 });
 
@@ -131,12 +125,11 @@ const DESTROY_UNKNOWN = objection(DESTROY, {
 const DESTROY_BUSY = objection(DESTROY, {
   id: 'iommufd/destroy-busy',
   level: 'must',
-  says: 'DESTROY of what is in use (an IO address space or a page table to which a device is attached, a device that its driver holds) is refused with EBUSY, and nothing changes.',
+  says: 'DESTROY of what is in use (an IO address space that has a page table, a page table to which a device is attached or in which another is nested, a device that its driver holds) is refused with EBUSY, and nothing changes.',
   source: `${HEADER}: IOMMU_DESTROY; iommufd_object_remove(), ${MAIN}: the refcount must be 1`,
   stage: 'object',
   errnos: ['EBUSY'],
-  when: ({ object }) =>
-    object !== undefined && ('areas' in object ? object.attached !== undefined : object.kind !== 'mock'),
+  when: ({ object }) => object !== undefined && isBusy(object),
 });
 
 export const OBJECT_CLAUSES = [

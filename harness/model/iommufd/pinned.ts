@@ -2,7 +2,7 @@ import type { Clause } from '../../spec/clause.ts';
 import { type Holds, rule } from '../clauses.ts';
 import { roundUp } from '../world/big.ts';
 import type { Process } from '../world/process.ts';
-import type { Area, Context, Owner, Pages } from './state.ts';
+import { type Area, type Context, type Owner, type Pages, pins } from './state.ts';
 
 /* What is pinned while devices are attached, and to whom it is charged. */
 
@@ -46,7 +46,7 @@ const united = (spans: readonly Span[]): number => {
 /** Where a memory is mapped while a device is attached. */
 const spansOf = (context: Context, pages: Pages): readonly Span[] =>
   [...context.objects.values()]
-    .filter(({ attached }) => attached !== undefined)
+    .filter(pins)
     .flatMap(({ areas }) => [...areas].filter((area) => area.pages === pages))
     .map((area) => spanOf(context, area));
 
@@ -87,8 +87,8 @@ const charge = (context: Context, pages: Pages, count: number): void => {
 /** Charges what is pinned since the last time, and gives back what is not any more. */
 export const settle = (context: Context): void => {
   const all = new Set(context.charged);
-  for (const { areas, attached } of context.objects.values()) {
-    if (attached !== undefined) for (const { pages } of areas) all.add(pages);
+  for (const ioas of context.objects.values()) {
+    if (pins(ioas)) for (const { pages } of ioas.areas) all.add(pages);
   }
   for (const pages of all) charge(context, pages, united(spansOf(context, pages)));
 };
@@ -108,22 +108,35 @@ export const MOVES_CHARGES = rule<(context: Context, pages: Pages, to: Process, 
   },
 });
 
-/** Whether so many more pages are too many for whom they are charged to. */
-export const exceeds = ({ users, platform }: Context, owner: Owner, mode: Pages['mode'], more: number): Holds => {
-  if (mode === 'none' || more === 0) return false;
-  const limit = owner.process.limitBytes('memlock');
+/** Whether so many more pages are too many for whom they are charged to; `locked` is what they have. */
+const passes = ({ platform }: Context, { process }: Owner, locked: number, more: number): Holds => {
+  if (more === 0) return false;
+  const limit = process.limitBytes('memlock');
   if (limit === undefined) return 'perhaps';
-  const locked = mode === 'user' ? (users.get(owner.uid) ?? 0) : owner.space.lockedPages;
   return BigInt(locked + more) > limit / BigInt(platform.pageSizeBytes);
 };
 
-/** Whether pinning these areas, which belong to one memory each, is too much. */
+/** How many pages are locked by whom a memory is charged to. */
+const lockedBy = ({ users }: Context, { owner, mode }: Pick<Pages, 'owner' | 'mode'>): number =>
+  mode === 'user' ? (users.get(owner.uid) ?? 0) : owner.space.lockedPages;
+
+/** Whether so many more pages are too many for whom they are charged to. */
+export const exceeds = (context: Context, owner: Owner, mode: Pages['mode'], more: number): Holds =>
+  mode === 'none' ? false : passes(context, owner, lockedBy(context, { owner, mode }), more);
+
+/** Whether pinning these areas is too much for anybody. */
 export const overLimit = (context: Context, areas: readonly Area[]): Holds => {
   let held: Holds = false;
+  /** What is added for each of those who are charged. */
+  const added = new Map<unknown, number>();
   for (const pages of new Set(areas.map((area) => area.pages))) {
-    const added = areas.filter((area) => area.pages === pages).map((area) => spanOf(context, area));
-    const more = united([...spansOf(context, pages), ...added]) - pages.charged;
-    const one = exceeds(context, pages.owner, pages.mode, more);
+    const { owner, mode } = pages;
+    if (mode === 'none') continue;
+    const spans = areas.filter((area) => area.pages === pages).map((area) => spanOf(context, area));
+    const payer = mode === 'user' ? owner.uid : owner.space;
+    const more = (added.get(payer) ?? 0) + united([...spansOf(context, pages), ...spans]) - pages.charged;
+    added.set(payer, more);
+    const one = passes(context, owner, lockedBy(context, pages), more);
     if (one === true) return true;
     held = one === 'perhaps' ? one : held;
   }

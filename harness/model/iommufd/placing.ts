@@ -3,7 +3,7 @@ import { IOMMU_IOAS_MAP_FIXED_IOVA, IOMMU_IOAS_MAP_READABLE, IOMMU_IOAS_MAP_WRIT
 import { type Objection, objection, type Request } from '../clauses.ts';
 import { CHOOSES_IOVA, isAligned, isHighest, overflows } from './areas.ts';
 import { outOfReach, overLimit, settle } from './pinned.ts';
-import { type Area, apertureOf, type Context, type Ioas, type Pages } from './state.ts';
+import { type Area, apertureOf, type Context, type Ioas, type Pages, pins } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_MAP';
 const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
@@ -164,7 +164,7 @@ export const placingObjections = <S extends Placing>(
       stage: 'pins',
       errnos: ['EFAULT'],
       errno: (call) => (call.pages().kind === 'file' ? 'EINVAL' : 'EFAULT'),
-      when: (call) => call.ioas?.attached !== undefined && outOfReach(call.context, [areaOf(call, 0n)]),
+      when: (call) => call.ioas !== undefined && pins(call.ioas) && outOfReach(call.context, [areaOf(call, 0n)]),
     }),
     refuses({
       id: `${prefix}-over-limit`,
@@ -172,7 +172,7 @@ export const placingObjections = <S extends Placing>(
       source: 'incr_user_locked_vm(), update_mm_locked_vm(), drivers/iommu/iommufd/pages.c',
       stage: 'pins',
       errnos: ['ENOMEM'],
-      when: (call) => call.ioas?.attached !== undefined && overLimit(call.context, [areaOf(call, 0n)]),
+      when: (call) => call.ioas !== undefined && pins(call.ioas) && overLimit(call.context, [areaOf(call, 0n)]),
     }),
   ];
 };

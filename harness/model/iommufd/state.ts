@@ -1,8 +1,7 @@
 import type { IovaRange, Platform } from '../../program/platform.ts';
-import { MOCK_APERTURE, MOCK_PAGE_SIZE } from '../../uapi/iommufd-test.ts';
 import type { Law } from '../law.ts';
 import type { AddressSpace } from '../world/address-space.ts';
-import { greatest } from '../world/big.ts';
+import { greatest, least } from '../world/big.ts';
 import { IntervalMap } from '../world/interval-map.ts';
 import type { Process } from '../world/process.ts';
 
@@ -21,12 +20,56 @@ export interface Context {
   perProcess: boolean;
 }
 
-/** What a mock device that is attached consists of, one object each; all of them know the IO address space. */
-export interface Other {
-  readonly kind: 'mock' | 'device' | 'page table';
+export type Other = Device | Mock | PageTable | NestedTable;
+
+/** A device that its driver bound to the context. */
+export interface Device {
+  readonly kind: 'device';
+  /** What its IOMMU can do. */
+  readonly iommu: { readonly dirtyTracking: boolean };
+  table: PageTable | NestedTable | undefined;
+}
+
+/** What stands for the driver of a mock device; it holds the device. */
+export interface Mock {
+  readonly kind: 'mock';
+  /** The id of the device. */
+  readonly device: number;
+}
+
+/** A page table of an IOMMU: what is mapped in an IO address space is in it, too. */
+export interface PageTable {
+  readonly kind: 'page table';
   readonly ioas: Ioas;
-  /** The other objects that go with a mock device. */
-  readonly parts: readonly number[];
+  /** Made when a device was attached to the IO address space, and gone with the last one; not by IOMMU_HWPT_ALLOC. */
+  readonly automatic: boolean;
+  /** Others can be nested in it (IOMMU_HWPT_ALLOC_NEST_PARENT). */
+  readonly parent: boolean;
+  /** What it can translate, both ends inclusive, and its smallest page in bytes. */
+  readonly aperture: IovaRange;
+  readonly pageSize: bigint;
+  /** Which of its entries were written, where it was made for telling (IOMMU_HWPT_ALLOC_DIRTY_TRACKING). */
+  readonly tracking: Tracking | undefined;
+  /** How many devices are attached to it, and page tables nested in it. */
+  users: number;
+}
+
+/** A page table that user space keeps, nested in one of the kernel's. */
+export interface NestedTable {
+  readonly kind: 'nested table';
+  readonly parent: PageTable;
+  users: number;
+}
+
+export interface Tracking {
+  enabled: boolean;
+  readonly dirty: IntervalMap<Written>;
+}
+
+/** IOVAs of an entry that was written, or of that part of it which was not reported since. */
+export interface Written {
+  readonly start: bigint;
+  readonly end: bigint;
 }
 
 /** An IO address space. */
@@ -36,8 +79,8 @@ export interface Ioas {
   allowed: readonly IovaRange[];
   /** Pages may be combined when they are mapped (IOMMU_OPTION_HUGE_PAGES). */
   largePages: boolean;
-  /** The id of the page table that attached devices share, and how many they are; what is mapped is pinned then. */
-  attached: { readonly table: number; devices: number } | undefined;
+  /** The page tables that what is mapped is in, oldest first. */
+  readonly tables: Set<PageTable>;
 }
 
 /** What is mapped at [start, end) of an IOAS. */
@@ -78,13 +121,23 @@ export const newIoas = (): Ioas => ({
   areas: new IntervalMap(),
   allowed: [],
   largePages: true,
-  attached: undefined,
+  tables: new Set(),
 });
 
-/** What IOVAs and lengths of an IOAS must be a multiple of. */
-export const alignmentOf = ({ largePages, attached }: Ioas, { pageSizeBytes }: Platform): bigint =>
-  greatest(largePages ? 1n : BigInt(pageSizeBytes), attached === undefined ? 1n : MOCK_PAGE_SIZE);
+/** Whether what is mapped is pinned: it is while there are page tables, whether a device is attached to them or not. */
+export const pins = ({ tables }: Ioas): boolean => tables.size > 0;
 
-/** Which IOVAs of an IOAS can be mapped. */
-export const apertureOf = ({ attached }: Ioas): IovaRange =>
-  attached === undefined ? { start: 0n, end: (1n << 64n) - 1n } : MOCK_APERTURE;
+/** What IOVAs and lengths of an IOAS must be a multiple of. */
+export const alignmentOf = ({ largePages, tables }: Ioas, { pageSizeBytes }: Platform): bigint =>
+  [...tables].map(({ pageSize }) => pageSize).reduce(greatest, largePages ? 1n : BigInt(pageSizeBytes));
+
+/** Which IOVAs of an IOAS can be mapped: those that all page tables can translate. */
+export const apertureOf = ({ tables }: Ioas): IovaRange =>
+  [...tables].reduce<IovaRange>(
+    ({ start, end }, { aperture }) => ({ start: greatest(start, aperture.start), end: least(end, aperture.end) }),
+    { start: 0n, end: (1n << 64n) - 1n },
+  );
+
+/** The id of an object that is no IO address space. */
+export const idOf = ({ others }: Context, object: Other): number | undefined =>
+  [...others].find(([, one]) => one === object)?.[0];

@@ -1,0 +1,17 @@
+import { rule } from '../clauses.ts';
+
+/** What has ids: all objects that are there. */
+type Taken = Pick<ReadonlySet<number>, 'has'>;
+
+/** The id that the next object gets. */
+export const NEXT_ID = rule<(context: { readonly objects: Taken; readonly others: Taken }) => number>({
+  id: 'iommufd/ids',
+  level: 'may',
+  says: 'Ids are counted from 1 on, and the lowest that is free is given; 0 is none. That of an object that is gone is given again.',
+  source: '_iommufd_object_alloc(), drivers/iommu/iommufd/main.c: xa_alloc(), XA_FLAGS_ALLOC1',
+  rule: ({ objects, others }) => {
+    let id = 1;
+    while (objects.has(id) || others.has(id)) id++;
+    return id;
+  },
+});

@@ -1,0 +1,140 @@
+import type { ClauseId } from '../../spec/clause.ts';
+import { type Objection, objection, type Request } from '../clauses.ts';
+import { NEXT_ID } from './ids.ts';
+import { outOfReach, overLimit, settle } from './pinned.ts';
+import { alignmentOf, type Context, type Device, type Ioas, idOf, type NestedTable, type PageTable } from './state.ts';
+
+/* How page tables join an IO address space, and devices a page table. */
+
+const PAGETABLE = 'drivers/iommu/iommufd/io_pagetable.c';
+
+/** The page table that a device gets when it is attached to an IO address space: one that was made so before, else a new one. */
+export const tableFor = (ioas: Ioas, made: () => PageTable): PageTable =>
+  [...ioas.tables].find(({ automatic }) => automatic) ?? made();
+
+/** Whether a page table is not one of its IO address space yet. */
+export const isNew = (table: PageTable | NestedTable): boolean =>
+  table.kind === 'page table' && !table.ioas.tables.has(table);
+
+/** The id of a page table, or the one that it is going to have when `taken` are given before it. */
+export const idOfTable = (context: Context, table: PageTable | NestedTable, taken: readonly number[] = []): number => {
+  const { law, objects } = context;
+  const others = new Set([...context.others.keys(), ...taken]);
+  return idOf(context, table) ?? law.of(NEXT_ID).rule({ objects, others });
+};
+
+/** Makes a page table an object, and all that is mapped in its IO address space is pinned. */
+export const join = (context: Context, table: PageTable): void => {
+  context.others.set(idOfTable(context, table), table);
+  table.ioas.tables.add(table);
+  settle(context);
+};
+
+/** Ends a page table that is not in use. */
+export const end = (context: Context, table: PageTable | NestedTable): void => {
+  const id = idOf(context, table);
+  if (id !== undefined) context.others.delete(id);
+  if (table.kind === 'nested table') table.parent.users--;
+  else table.ioas.tables.delete(table);
+  settle(context);
+};
+
+/** Gives a device a page table in place of the one that it has; one that was made for devices goes with the last of them. */
+export const move = (context: Context, device: Device, table: PageTable | NestedTable | undefined): void => {
+  const before = device.table;
+  if (before === table) return;
+  if (table !== undefined) {
+    if (table.kind === 'page table' && isNew(table)) join(context, table);
+    table.users++;
+  }
+  device.table = table;
+  if (before === undefined) return;
+  before.users--;
+  if (before.kind === 'page table' && before.automatic && before.users === 0) end(context, before);
+};
+
+const TOP = (1n << 64n) - 1n;
+
+/** Whether a mapping of an IO address space is not aligned as a page table needs it. */
+const misaligned = ({ platform }: Context, ioas: Ioas, table: PageTable): boolean => {
+  const unit = alignmentOf({ ...ioas, tables: new Set([...ioas.tables, table]) }, platform);
+  const page = BigInt(platform.pageSizeBytes);
+  return [...ioas.areas].some(({ start, end, pages, from }) =>
+    [start, end, (pages.vaddr + from) % page].some((number) => number % unit !== 0n),
+  );
+};
+
+/** Whether a mapping, or a range that is allowed, is not within what a page table can translate. */
+const beyond = (ioas: Ioas, { aperture }: PageTable): boolean =>
+  ioas.areas.overlapping(0n, aperture.start) !== undefined ||
+  ioas.areas.overlapping(aperture.end + 1n, TOP + 1n) !== undefined ||
+  ioas.allowed.some(({ start, end }) => start < aperture.start || end > aperture.end);
+
+/** What a call that may bring a page table into an IO address space is about. */
+export interface Joining {
+  readonly context: Context;
+  /** The page table that is not there yet. */
+  joins(): PageTable | undefined;
+}
+
+/** What refuses a new page table because of what is mapped already; ids begin with `prefix`. The call has the stages `place` and `pins`. */
+export const joiningObjections = <S extends Joining>(
+  call: Request<Context, S>,
+  prefix: ClauseId,
+): readonly Objection<S>[] => {
+  const refuses = (
+    stated: Pick<Objection<S>, 'id' | 'says' | 'source' | 'stage' | 'errnos' | 'errno'>,
+    holds: (context: Context, table: PageTable) => ReturnType<Objection<S>['when']>,
+  ): Objection<S> =>
+    objection(call, {
+      level: 'must',
+      ...stated,
+      when: (one) => {
+        const table = one.joins();
+        return table !== undefined && holds(one.context, table);
+      },
+    });
+  const source = `iopt_table_add_domain(), ${PAGETABLE}`;
+  return [
+    refuses(
+      {
+        id: `${prefix}-misaligned`,
+        says: 'A page table whose smallest page is larger than what is mapped in the IO address space is aligned to is refused with EADDRINUSE.',
+        source: `iopt_check_iova_alignment(), ${PAGETABLE}`,
+        stage: 'place',
+        errnos: ['EADDRINUSE'],
+      },
+      (context, table) => misaligned(context, table.ioas, table),
+    ),
+    refuses(
+      {
+        id: `${prefix}-beyond-aperture`,
+        says: 'A page table that cannot translate all that is mapped in the IO address space, or allowed to be chosen from, is refused with EADDRINUSE.',
+        source: `${source}: No area exists that is outside the allowed domain aperture; iopt_reserve_iova()`,
+        stage: 'place',
+        errnos: ['EADDRINUSE'],
+      },
+      (_, table) => beyond(table.ioas, table),
+    ),
+    refuses(
+      {
+        id: `${prefix}-no-memory`,
+        says: 'When any page that is mapped in the IO address space cannot be pinned a page table is refused (EFAULT for memory, EINVAL beyond the end of a file), and nothing is charged.',
+        source: `${source}: iopt_fill_domain(); pfn_reader_user_pin(), drivers/iommu/iommufd/pages.c`,
+        stage: 'pins',
+        errnos: ['EFAULT', 'EINVAL'],
+      },
+      (context, { ioas }) => outOfReach(context, [...ioas.areas]),
+    ),
+    refuses(
+      {
+        id: `${prefix}-over-limit`,
+        says: 'When more pages are mapped in the IO address space than whom they are charged to may still lock a page table is refused with ENOMEM, and nothing is charged.',
+        source: `${source}: iopt_fill_domain(); incr_user_locked_vm(), update_mm_locked_vm(), drivers/iommu/iommufd/pages.c`,
+        stage: 'pins',
+        errnos: ['ENOMEM'],
+      },
+      (context, { ioas }) => overLimit(context, [...ioas.areas]),
+    ),
+  ];
+};
