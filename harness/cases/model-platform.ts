@@ -22,6 +22,7 @@ export const MODEL_PLATFORM: Platform = {
           name: `device${index}`,
           address: `0000:00:0${index + 4}.0`,
           kind: 'edu' as const,
+          cdev: `/dev/vfio/devices/vfio${index}`,
           dmaMask: 0xffff_ffff_ffff_ffffn,
         },
       ],

@@ -134,6 +134,20 @@ describe('hosts/platform', () => {
     expect(groups[0]?.devices[0]?.kind).to.equal('opaque');
   });
 
+  const own = `/sys/bus/pci/devices/${EDU}/vfio-dev`;
+  const cdevs: Record<string, [folder: Tree, cdev: string | undefined]> = {
+    'that the kernel gives it': [{ [`${own}/vfio7/dev`]: '511:7\n' }, '/dev/vfio/devices/vfio7'],
+    'not without a number: the kernel has no such files': [{ [`${own}/vfio7/uevent`]: '' }, undefined],
+    'not by another name': [{ [`${own}/../x/dev`]: '511:7\n' }, undefined],
+    'not when it is not the only one': [{ [`${own}/vfio7/dev`]: '1:7\n', [`${own}/vfio8/dev`]: '1:8\n' }, undefined],
+  };
+  for (const [title, [folder, cdev]] of Object.entries(cdevs)) {
+    it(`finds the own file of a device, ${title}`, async () => {
+      const { groups } = await read({ ...MACHINE, ...folder }, [EDU, SECOND_EDU]);
+      expect(groups.map(({ devices }) => devices[0]?.cdev)).to.deep.equal([cdev, undefined]);
+    });
+  }
+
   it('leaves relaxable regions to VFIO', async () => {
     const regions = '0x0 0xffffff direct-relaxable\n0x1000000 0x1ffffff direct\n0xfee00000 0xfeefffff msi\n';
     const { groups } = await read({ ...MACHINE, '/sys/kernel/iommu_groups/2/reserved_regions': regions });

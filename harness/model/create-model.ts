@@ -3,6 +3,7 @@ import type { Program } from '../program/step.ts';
 import type { Clause } from '../spec/clause.ts';
 import type { Revision } from '../spec/revision.ts';
 import type { Silence } from './clauses.ts';
+import { cdevFiles, OPENS as OPENS_CDEV } from './iommufd/cdev/file.ts';
 import { iommufdFiles } from './iommufd/file.ts';
 import { OPENS as OPENS_IOMMUFD } from './iommufd/framing.ts';
 import { iovaBitmapFiles } from './iova-bitmap/test-file.ts';
@@ -33,7 +34,7 @@ export const createModel = (revision: Revision, platform: Platform, lets: Progra
     mediators: newMediators(INSTANCES, platform.pageSizeBytes),
     dmaEntryLimit: platform.dmaEntryLimit,
   };
-  const sources = [vfioFiles(vfio), ...iommufd(law, platform), ...testFiles(vfio)];
+  const sources = [vfioFiles(vfio), ...iommufd(vfio), ...testFiles(vfio)];
   return createMachine({
     platform,
     lets,
@@ -43,9 +44,15 @@ export const createModel = (revision: Revision, platform: Platform, lets: Progra
   });
 };
 
-/** IOMMUFD, where the kernel has it and the revision states it. */
-const iommufd = (law: Law, platform: Platform): readonly Files[] =>
-  platform.iommufd && law.clauses.has(OPENS_IOMMUFD.id) ? [iommufdFiles(law, platform)] : [];
+/** IOMMUFD and the files by which devices are bound to it, where the kernel has it and the revision states it. */
+const iommufd = (vfio: Vfio): readonly Files[] => {
+  const { law, platform } = vfio;
+  if (!platform.iommufd) return [];
+  return [
+    ...(law.clauses.has(OPENS_IOMMUFD.id) ? [iommufdFiles(law, platform)] : []),
+    ...(law.clauses.has(OPENS_CDEV.id) ? [cdevFiles(vfio)] : []),
+  ];
+};
 
 /** The files of the test modules that are loaded. */
 const testFiles = (vfio: Vfio): readonly Files[] => {
@@ -91,6 +98,7 @@ const newGroup = (law: Law, platform: Platform, described: Platform['groups'][nu
     container: undefined,
     opened: false,
     closed: false,
+    bound: 0,
   };
   return group;
 };

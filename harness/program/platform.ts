@@ -55,6 +55,8 @@ export interface PlatformDevice {
    * vfio-emulated (fixtures/modules/emulated). `opaque`: nothing is assumed.
    */
   readonly kind: 'edu' | 'emulated' | 'opaque';
+  /** Its own file, `/dev/vfio/devices/vfio0`, where the kernel gives devices one; programs call it `device0-cdev`. */
+  readonly cdev?: string;
   /** Address bits that the device drives in DMA, as a mask; absent: 28 bits, as QEMU makes `edu`. */
   readonly dmaMask?: bigint;
 }

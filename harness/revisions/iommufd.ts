@@ -1,4 +1,6 @@
 import { AREA_CLAUSES } from '../model/iommufd/areas.ts';
+import { BIND_CLAUSES } from '../model/iommufd/cdev/bind.ts';
+import { CDEV_FILE_CLAUSES } from '../model/iommufd/cdev/file.ts';
 import { CHANGE_PROCESS_CLAUSES } from '../model/iommufd/change-process.ts';
 import { IOAS_COPY_CLAUSES } from '../model/iommufd/copy.ts';
 import { DIRTY_TRACKING_CLAUSES } from '../model/iommufd/dirty.ts';
@@ -27,4 +29,6 @@ export const IOMMUFD_CLAUSES = [
   ...PINNED_CLAUSES,
   ...MOCK_CLAUSES,
   ...DIRTY_TRACKING_CLAUSES,
+  ...CDEV_FILE_CLAUSES,
+  ...BIND_CLAUSES,
 ];

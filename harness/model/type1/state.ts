@@ -28,6 +28,8 @@ export interface Group {
   opened: boolean;
   /** The descriptors of the group's own file are closed; only devices keep it. */
   closed: boolean;
+  /** How many of its devices are bound to IOMMUFD through their own files. */
+  bound: number;
 }
 
 /** A device of a group. */

@@ -1,0 +1,70 @@
+import type { Arg, Patch, Place } from '../program/step.ts';
+import { encode, offsetOf, sizeOf } from '../uapi/struct.ts';
+import * as uapi from '../uapi/vfio-cdev.ts';
+import type { Context } from './iommufd.ts';
+import { CDEV } from './needs.ts';
+import type { Actor, Said, Scenario } from './scenario.ts';
+import { inline } from './vfio.ts';
+
+/* The field's words for a device's own file, /dev/vfio/devices/vfioN. */
+
+const ID_AT = offsetOf(uapi.vfioDeviceBindIommufd, 'out_devid');
+
+/** What a BIND_IOMMUFD asks for, where it is not what a correct caller gives. */
+export interface BindRequest {
+  /** A descriptor, or a number that is none. */
+  readonly iommufd: { readonly fd: string } | number;
+  readonly argsz?: number;
+  readonly flags?: number;
+  readonly token?: Place | bigint;
+  /** Zeros behind the structure, in bytes. */
+  readonly behind?: number;
+}
+
+export const bindArgument = ({ iommufd, argsz, flags = 0, token = 0n, behind = 0 }: BindRequest): Arg => {
+  const type = uapi.vfioDeviceBindIommufd;
+  const bytes = encode(type, {
+    argsz: argsz ?? sizeOf(type) + behind,
+    flags,
+    iommufd: typeof iommufd === 'number' ? iommufd : 0,
+    token_uuid_ptr: typeof token === 'bigint' ? token : 0n,
+  });
+  const patches: Patch[] = [];
+  if (typeof iommufd !== 'number') patches.push({ kind: 'fd', at: offsetOf(type, 'iommufd'), fd: iommufd.fd });
+  if (typeof token !== 'bigint') patches.push({ kind: 'pointer', at: offsetOf(type, 'token_uuid_ptr'), place: token });
+  return inline(Uint8Array.of(...bytes, ...new Uint8Array(behind)), ...patches);
+};
+
+/** An opening of a device's own file as one actor speaks to it. */
+export interface Cdev {
+  readonly fd: string;
+  /** Binds it; says that it gets this id. */
+  bind(context: Pick<Context, 'fd'>, id: number): Said;
+  /** Binds it, and says nothing. */
+  asksToBind(request: BindRequest): Said;
+  ioctl(request: bigint, arg: Arg): Said;
+  close(): Said;
+  of(actor: Actor): Cdev;
+}
+
+/** Opens the own file of a device by what programs call it; it is not bound. */
+export const openCdev = (s: Scenario, actor: Actor = s.main, device = 'device0'): Cdev => {
+  s.needs(CDEV);
+  return cdevOf(actor.opens(`$${device}-cdev`, 'cdev'), actor);
+};
+
+const cdevOf = (fd: string, actor: Actor): Cdev => {
+  const ioctl = (request: bigint, arg: Arg): Said => actor.does({ op: 'ioctl', fd, request, arg });
+  const asksToBind = (request: BindRequest): Said => ioctl(uapi.VFIO_DEVICE_BIND_IOMMUFD, bindArgument(request));
+  return {
+    fd,
+    ioctl,
+    asksToBind,
+    bind: (context, id) =>
+      asksToBind({ iommufd: context })
+        .returns(0)
+        .shows(ID_AT, Uint8Array.of(id, 0, 0, 0)),
+    close: () => actor.does({ op: 'close', fd }),
+    of: (other) => cdevOf(fd, other),
+  };
+};
