@@ -5,9 +5,11 @@ import { CHANGE_PROCESS_CLAUSES } from '../model/iommufd/change-process.ts';
 import { IOAS_COPY_CLAUSES } from '../model/iommufd/copy.ts';
 import { DIRTY_TRACKING_CLAUSES } from '../model/iommufd/dirty.ts';
 import { FRAMING_CLAUSES } from '../model/iommufd/framing.ts';
+import { HWPT_ALLOC_CLAUSES } from '../model/iommufd/hwpt-alloc.ts';
 import { IOAS_MAP_CLAUSES } from '../model/iommufd/map.ts';
 import { IOAS_MAP_FILE_CLAUSES } from '../model/iommufd/map-file.ts';
 import { MOCK_CLAUSES } from '../model/iommufd/mock.ts';
+import { MOCK_REPLACE_CLAUSES } from '../model/iommufd/mock-replace.ts';
 import { OBJECT_CLAUSES } from '../model/iommufd/objects.ts';
 import { OPTION_CLAUSES } from '../model/iommufd/option.ts';
 import { PINNED_CLAUSES } from '../model/iommufd/pinned.ts';
@@ -28,6 +30,8 @@ export const IOMMUFD_CLAUSES = [
   ...OPTION_CLAUSES,
   ...PINNED_CLAUSES,
   ...MOCK_CLAUSES,
+  ...HWPT_ALLOC_CLAUSES,
+  ...MOCK_REPLACE_CLAUSES,
   ...DIRTY_TRACKING_CLAUSES,
   ...CDEV_FILE_CLAUSES,
   ...BIND_CLAUSES,

@@ -6,7 +6,7 @@ import { type AnyStruct, array, offsetOf, sizeOf, struct, u8, u16, u32, u64 } fr
 
 const iommuVfioIoas = struct('iommu_vfio_ioas', { size: u32, ioas_id: u32, op: u16, __reserved: u16 });
 
-const iommuHwptAlloc = struct('iommu_hwpt_alloc', {
+export const iommuHwptAlloc = struct('iommu_hwpt_alloc', {
   size: u32,
   flags: u32,
   dev_id: u32,
@@ -105,8 +105,17 @@ const iommuHwQueueAlloc = struct('iommu_hw_queue_alloc', {
   length: u64,
 });
 
+export const IOMMU_HWPT_ALLOC = 0x3b89n;
 export const IOMMU_HWPT_SET_DIRTY_TRACKING = 0x3b8bn;
 export const IOMMU_HWPT_GET_DIRTY_BITMAP = 0x3b8cn;
+
+export const IOMMU_HWPT_ALLOC_NEST_PARENT = 1 << 0;
+export const IOMMU_HWPT_ALLOC_DIRTY_TRACKING = 1 << 1;
+export const IOMMU_HWPT_FAULT_ID_VALID = 1 << 2;
+export const IOMMU_HWPT_ALLOC_PASID = 1 << 3;
+export const IOMMU_HWPT_DATA_NONE = 0;
+export const IOMMU_HWPT_DIRTY_TRACKING_ENABLE = 1;
+export const IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR = 1;
 
 /** A command: how long its structure is, and how much of it must be there. */
 export interface Command {
@@ -135,7 +144,7 @@ export const IOMMUFD_COMMANDS: readonly Command[] = [
   command('IOMMU_IOAS_UNMAP', uapi.IOMMU_IOAS_UNMAP, uapi.iommuIoasUnmap),
   command('IOMMU_OPTION', uapi.IOMMU_OPTION, uapi.iommuOption),
   command('IOMMU_VFIO_IOAS', 0x3b88n, iommuVfioIoas),
-  command('IOMMU_HWPT_ALLOC', 0x3b89n, iommuHwptAlloc, offsetOf(iommuHwptAlloc, 'data_type')),
+  command('IOMMU_HWPT_ALLOC', IOMMU_HWPT_ALLOC, iommuHwptAlloc, offsetOf(iommuHwptAlloc, 'data_type')),
   command('IOMMU_GET_HW_INFO', 0x3b8an, iommuHwInfo, offsetOf(iommuHwInfo, 'out_capabilities')),
   command('IOMMU_HWPT_SET_DIRTY_TRACKING', IOMMU_HWPT_SET_DIRTY_TRACKING, iommuHwptSetDirtyTracking),
   command('IOMMU_HWPT_GET_DIRTY_BITMAP', IOMMU_HWPT_GET_DIRTY_BITMAP, iommuHwptGetDirtyBitmap),

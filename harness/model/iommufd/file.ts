@@ -4,7 +4,7 @@ import type { Law } from '../law.ts';
 import type { Answer } from '../outcome.ts';
 import type { Files, KernelFile } from '../world/kernel-file.ts';
 import { markContext } from './cdev/state.ts';
-import { FRAMING, framed, OPENS } from './framing.ts';
+import { FRAMING, framed, OPENS, requestOf } from './framing.ts';
 import { settle } from './pinned.ts';
 import type { Context } from './state.ts';
 
@@ -42,12 +42,21 @@ const iommufdFile = (context: Context): KernelFile => {
         const refusal = refusalOf(stage, frame);
         if (refusal !== undefined) return refusal;
       }
-      const provision = law.provision('iommufd', call.request);
+      if (context.unclear !== undefined) return { unspecified: context.unclear };
+      const provision = law.provision('iommufd', requestOf(context, call));
       return provision === undefined
-        ? { unspecified: 'nothing defines this command' }
+        ? notStated(context, 'nothing defines this command')
         : answerRequest(provision, context, call);
     },
   };
   markContext(file, context);
   return file;
 };
+
+/** A command that may have made objects that the model does not know: from then on it cannot say what has which id. */
+const notStated = (context: Context, unspecified: string): Answer => ({
+  unspecified,
+  commit() {
+    context.unclear = 'a command before it may have made objects that are not stated';
+  },
+});

@@ -24,6 +24,7 @@ export const OPENS = rule<(law: Context['law'], platform: Context['platform'], u
     objects: new Map(),
     others: new Map(),
     charged: new Set(),
+    unclear: undefined,
     perProcess: false,
   }),
 });

@@ -69,7 +69,10 @@ const ALLOC_UNWRITABLE = objection(ALLOC, {
 
 /** Ends an object that is not in use; a mock device lets go of the device, and with it of its page table. */
 const endOther = (context: Context, id: number, object: Other): void => {
-  if (object.kind === 'page table' || object.kind === 'nested table') return end(context, object);
+  if (object.kind === 'page table' || object.kind === 'nested table') {
+    end(context, object);
+    return;
+  }
   context.others.delete(id);
   if (object.kind !== 'mock') return;
   const device = context.others.get(object.device);

@@ -143,9 +143,9 @@ export const overLimit = (context: Context, areas: readonly Area[]): Holds => {
   return held;
 };
 
-/** Whether any page of these areas is neither pinned nor can be. */
-export const outOfReach = (context: Context, areas: readonly Area[]): boolean =>
-  areas.some((area) => {
+/** Of these areas, those of which any page is neither pinned nor can be. */
+export const unreachable = (context: Context, areas: readonly Area[]): readonly Area[] =>
+  areas.filter((area) => {
     const { pages, from, start, end } = area;
     const [first, last] = spanOf(context, area);
     const pinned = spansOf(context, pages);
@@ -156,5 +156,8 @@ export const outOfReach = (context: Context, areas: readonly Area[]): boolean =>
     const count = Number(last - first);
     return pages.owner.space.resolve(vaddr - (vaddr % page), count, { write: pages.writable, own: true }).pages < count;
   });
+
+/** Whether any page of these areas is neither pinned nor can be. */
+export const outOfReach = (context: Context, areas: readonly Area[]): boolean => unreachable(context, areas).length > 0;
 
 export const PINNED_CLAUSES = [CHARGES, CHARGES_LOCKED, MOVES_CHARGES];

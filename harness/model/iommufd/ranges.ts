@@ -166,7 +166,7 @@ const ALLOW = request<Context, AllowCall>({
           });
     return { context, asked, ioas: context.objects.get(asked.ioas_id), ranges };
   },
-  stages: ['arguments', 'ranges'],
+  stages: ['arguments', 'ranges', 'reserved'],
   effect: ({ ioas, ranges = [] }) => {
     if (ioas !== undefined) ioas.allowed = [...ranges].sort((a, b) => (a.start < b.start ? -1 : 1));
   },
@@ -211,6 +211,18 @@ const ALLOW_OBJECTIONS = [
         ({ start, end }, index) =>
           start >= end || ranges.slice(0, index).some((other) => start <= other.end && other.start <= end),
       ),
+  }),
+  refusesAllow({
+    id: 'ioas/allow-beyond-aperture',
+    says: 'A range that is not within what IOAS_IOVA_RANGES tells is refused with EADDRINUSE, and those before stay allowed.',
+    source: 'iopt_set_allow_iova(), drivers/iommu/iommufd/io_pagetable.c',
+    stage: 'reserved',
+    errnos: ['EADDRINUSE'],
+    when: ({ ioas, ranges = [] }) => {
+      if (ioas === undefined) return false;
+      const usable = apertureOf(ioas);
+      return ranges.some(({ start, end }) => start < usable.start || end > usable.end);
+    },
   }),
 ];
 

@@ -16,6 +16,8 @@ export interface Context {
   readonly users: Map<number, number>;
   /** Memory that is charged to somebody. */
   readonly charged: Set<Pages>;
+  /** Why nothing can be said of it any more, once it was asked for what is not stated. */
+  unclear: string | undefined;
   /** Locked memory is counted for the process, not for the user (IOMMU_OPTION_RLIMIT_MODE). */
   perProcess: boolean;
 }
@@ -58,6 +60,8 @@ export interface PageTable {
 export interface NestedTable {
   readonly kind: 'nested table';
   readonly parent: PageTable;
+  /** What the mock device's cache holds of it, until it is invalidated. */
+  readonly cache: number[];
   users: number;
 }
 

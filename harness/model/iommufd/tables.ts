@@ -1,7 +1,8 @@
 import type { ClauseId } from '../../spec/clause.ts';
+import type { Errno } from '../../uapi/errno.ts';
 import { type Objection, objection, type Request } from '../clauses.ts';
 import { NEXT_ID } from './ids.ts';
-import { outOfReach, overLimit, settle } from './pinned.ts';
+import { overLimit, settle, unreachable } from './pinned.ts';
 import { alignmentOf, type Context, type Device, type Ioas, idOf, type NestedTable, type PageTable } from './state.ts';
 
 /* How page tables join an IO address space, and devices a page table. */
@@ -70,6 +71,13 @@ const beyond = (ioas: Ioas, { aperture }: PageTable): boolean =>
   ioas.areas.overlapping(aperture.end + 1n, TOP + 1n) !== undefined ||
   ioas.allowed.some(({ start, end }) => start < aperture.start || end > aperture.end);
 
+/** The errno for memory that cannot be pinned, where there is but one. */
+const whyUnreachable = (context: Context, table: PageTable | undefined): Errno | undefined => {
+  const kinds = new Set(unreachable(context, [...(table?.ioas.areas ?? [])]).map(({ pages }) => pages.kind));
+  if (kinds.size !== 1) return undefined;
+  return kinds.has('file') ? 'EINVAL' : 'EFAULT';
+};
+
 /** What a call that may bring a page table into an IO address space is about. */
 export interface Joining {
   readonly context: Context;
@@ -123,8 +131,9 @@ export const joiningObjections = <S extends Joining>(
         source: `${source}: iopt_fill_domain(); pfn_reader_user_pin(), drivers/iommu/iommufd/pages.c`,
         stage: 'pins',
         errnos: ['EFAULT', 'EINVAL'],
+        errno: (one) => whyUnreachable(one.context, one.joins()),
       },
-      (context, { ioas }) => outOfReach(context, [...ioas.areas]),
+      (context, { ioas }) => unreachable(context, [...ioas.areas]).length > 0,
     ),
     refuses(
       {
