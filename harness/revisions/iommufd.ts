@@ -1,5 +1,7 @@
 import { AREA_CLAUSES } from '../model/iommufd/areas.ts';
+import { ATTACH_CLAUSES } from '../model/iommufd/cdev/attach.ts';
 import { BIND_CLAUSES } from '../model/iommufd/cdev/bind.ts';
+import { DETACH_CLAUSES } from '../model/iommufd/cdev/detach.ts';
 import { CDEV_FILE_CLAUSES } from '../model/iommufd/cdev/file.ts';
 import { CHANGE_PROCESS_CLAUSES } from '../model/iommufd/change-process.ts';
 import { IOAS_COPY_CLAUSES } from '../model/iommufd/copy.ts';
@@ -35,4 +37,6 @@ export const IOMMUFD_CLAUSES = [
   ...DIRTY_TRACKING_CLAUSES,
   ...CDEV_FILE_CLAUSES,
   ...BIND_CLAUSES,
+  ...ATTACH_CLAUSES,
+  ...DETACH_CLAUSES,
 ];

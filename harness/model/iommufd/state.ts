@@ -1,4 +1,4 @@
-import type { IovaRange, Platform } from '../../program/platform.ts';
+import type { IovaRange, Platform, PlatformDevice, PlatformGroup } from '../../program/platform.ts';
 import type { Law } from '../law.ts';
 import type { AddressSpace } from '../world/address-space.ts';
 import { greatest, least } from '../world/big.ts';
@@ -29,6 +29,8 @@ export interface Device {
   readonly kind: 'device';
   /** What its IOMMU can do. */
   readonly iommu: { readonly dirtyTracking: boolean };
+  /** Where it is in the machine; absent for a mock device. */
+  readonly hardware?: { readonly device: PlatformDevice; readonly group: PlatformGroup };
   table: PageTable | NestedTable | undefined;
 }
 
@@ -85,6 +87,8 @@ export interface Ioas {
   largePages: boolean;
   /** The page tables that what is mapped is in, oldest first. */
   readonly tables: Set<PageTable>;
+  /** IOVAs that mean something else to devices that are attached, by device. */
+  readonly reserved: Map<Device, readonly IovaRange[]>;
 }
 
 /** What is mapped at [start, end) of an IOAS. */
@@ -126,6 +130,7 @@ export const newIoas = (): Ioas => ({
   allowed: [],
   largePages: true,
   tables: new Set(),
+  reserved: new Map(),
 });
 
 /** Whether what is mapped is pinned: it is while there are page tables, whether a device is attached to them or not. */

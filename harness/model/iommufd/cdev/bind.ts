@@ -65,6 +65,7 @@ const BIND = request<Cdev, BindCall>({
   on: 'cdev',
   request: VFIO_DEVICE_BIND_IOMMUFD,
   situation,
+  leavesOpen: ({ context }) => context?.unclear,
   stages: ['size', 'struct', 'arguments', 'group', 'state', 'token', 'descriptor', 'device'],
   effect: ({ cdev, context, file }) => {
     if (context === undefined || file === undefined) return;

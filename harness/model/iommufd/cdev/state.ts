@@ -18,6 +18,9 @@ export interface Bound {
   readonly file: OpenFile;
 }
 
+/** A file through which the device is bound. */
+export type BoundCdev = Cdev & { readonly bound: Bound };
+
 const contexts = new WeakMap<KernelFile, Context>();
 
 /** Remembers that a file is a context's, for devices that are given it. */
