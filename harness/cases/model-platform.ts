@@ -12,6 +12,7 @@ export const MODEL_PLATFORM: Platform = {
     pageSizes: 0x40201000n,
     enforcesCacheCoherency: false,
     isolatesMsi: true,
+    registers: { cap: 0xd2008c22260286n, ecap: 0xf00f4an },
   },
   groups: [
     ...[0, 1].map((index) => ({

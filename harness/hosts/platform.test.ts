@@ -81,6 +81,7 @@ describe('hosts/platform', () => {
         pageSizes: 0x40201000n,
         enforcesCacheCoherency: false,
         isolatesMsi: true,
+        registers: { cap: 0xd2008c22260286n, ecap: 0xf00f4an },
       },
       groups: [
         {
@@ -188,11 +189,20 @@ describe('hosts/platform', () => {
       (p) => p.iommu.pageSizes,
       0x1000n,
     ],
+    ['the registers', {}, (p) => p.iommu.registers?.ecap, 0xf00f4an],
     ['snoop control', iommu({ ...QEMU_39, ecap: 'f00fca' }), (p) => p.iommu.enforcesCacheCoherency, true],
   ];
   for (const [what, change, found, expected] of settings) {
     it(`sees ${what}`, async () => expect(found(await read({ ...MACHINE, ...change }))).to.equal(expected));
   }
+
+  it('tells no registers where the IOMMUs of the devices differ', async () => {
+    const other = { ...iommu({ ...QEMU_39, ecap: 'f00f4b' }, 'dmar1') };
+    const tree = { ...MACHINE, ...other, ...device(SECOND_EDU, 3, 'vfio-pci', ['0x1234', '0x11e8'], 'dmar1') };
+    expect((await read(tree, [EDU])).iommu.registers?.ecap).to.equal(0xf00f4an);
+    expect((await read(tree, [SECOND_EDU])).iommu.registers?.ecap).to.equal(0xf00f4bn);
+    expect((await read(tree, [EDU, SECOND_EDU])).iommu.registers).to.equal(undefined);
+  });
 
   it('takes the default limit of mappings while the module is not loaded', async () => {
     const { '/sys/module/vfio_iommu_type1/parameters/dma_entry_limit': _, ...rest } = MACHINE;

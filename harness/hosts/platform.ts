@@ -215,8 +215,15 @@ const readIommu = async (
     pageSizes: usesLargePages(options) ? pageSizes(all) : BigInt(pageSizeBytes),
     enforcesCacheCoherency: own.every(controlsSnooping),
     isolatesMsi: unsafe?.trim() === 'Y' || (!turnsRemappingOff(options) && all.every(remapsInterrupts)),
+    ...inCommon(own),
   };
 };
+
+/** The registers that all of these IOMMUs have. */
+const inCommon = ([first, ...others]: readonly VtdRegisters[]): { readonly registers?: VtdRegisters } =>
+  first !== undefined && others.every(({ cap, ecap }) => cap === first.cap && ecap === first.ecap)
+    ? { registers: first }
+    : {};
 
 /** A machine on which no device may be used: nothing can be mapped. */
 const NO_IOMMU: Platform['iommu'] = {

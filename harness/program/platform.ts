@@ -20,6 +20,8 @@ export interface Platform {
     readonly enforcesCacheCoherency: boolean;
     /** Interrupt remapping or isolated MSI; without it groups are refused with EPERM. */
     readonly isolatesMsi: boolean;
+    /** Of an Intel IOMMU: its capability register and its extended one; absent where the devices' IOMMUs differ in them. */
+    readonly registers?: { readonly cap: bigint; readonly ecap: bigint };
   };
   /**
    * IOMMU groups that are viable and may be used: `group0` is bound to `let group0`, its devices to `let device0`...

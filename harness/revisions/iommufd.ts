@@ -7,6 +7,7 @@ import { CHANGE_PROCESS_CLAUSES } from '../model/iommufd/change-process.ts';
 import { IOAS_COPY_CLAUSES } from '../model/iommufd/copy.ts';
 import { DIRTY_TRACKING_CLAUSES } from '../model/iommufd/dirty.ts';
 import { FRAMING_CLAUSES } from '../model/iommufd/framing.ts';
+import { HW_INFO_CLAUSES } from '../model/iommufd/hw-info.ts';
 import { HWPT_ALLOC_CLAUSES } from '../model/iommufd/hwpt-alloc.ts';
 import { IOAS_MAP_CLAUSES } from '../model/iommufd/map.ts';
 import { IOAS_MAP_FILE_CLAUSES } from '../model/iommufd/map-file.ts';
@@ -39,4 +40,5 @@ export const IOMMUFD_CLAUSES = [
   ...BIND_CLAUSES,
   ...ATTACH_CLAUSES,
   ...DETACH_CLAUSES,
+  ...HW_INFO_CLAUSES,
 ];

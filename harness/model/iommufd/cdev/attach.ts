@@ -145,7 +145,7 @@ const TARGET_OBJECTIONS = [
   }),
   refuses({
     id: 'cdev/attach-unfit',
-    says: 'Attaching a device that is not attached to a page table of another IOMMU is refused with EINVAL.',
+    says: 'Attaching to a page table of another IOMMU is refused with EINVAL.',
     source: '__iommu_attach_group(), drivers/iommu/iommu.c: domain->owner',
     stage: 'table',
     errnos: ['EINVAL'],
