@@ -93,10 +93,7 @@ clause('hw-info/type', () => {
 
 clause('hw-info/pasid-bits', () => {
   test('of edu', (s) => {
-    ready(s)
-      .c.hwInfo({ out_max_pasid_log2: 0xee })
-      .returns(0)
-      .shows(PASID_AT, Uint8Array.of(0));
+    ready(s).c.hwInfo({ out_max_pasid_log2: 0xee }).returns(0).shows(PASID_AT, Uint8Array.of(0));
   });
 });
 
