@@ -1,4 +1,4 @@
-import { attachArgument, boundCdev, detachArgument, openCdev } from '../harness/cases/cdev.ts';
+import { attachArgument, bindArgument, boundCdev, detachArgument, openCdev } from '../harness/cases/cdev.ts';
 import {
   type Actor,
   clause,
@@ -6,6 +6,7 @@ import {
   NULL,
   openGroup,
   pointerTo,
+  readyContainer,
   type Scenario,
   test,
   u64,
@@ -16,6 +17,7 @@ import * as uapi from '../harness/uapi/iommufd.ts';
 import { offsetOf } from '../harness/uapi/struct.ts';
 import {
   VFIO_DEVICE_ATTACH_IOMMUFD_PT as ATTACH,
+  VFIO_DEVICE_BIND_IOMMUFD as BIND,
   VFIO_DEVICE_DETACH_IOMMUFD_PT as DETACH,
 } from '../harness/uapi/vfio-cdev.ts';
 
@@ -452,5 +454,31 @@ clause('cdev/close', () => {
     pins(s.main, 4);
     cdev.close().succeeds();
     pins(s.main, 0);
+  });
+});
+
+const byGroup = (s: Scenario) => {
+  // For the need of a kernel that knows the requests.
+  openCdev(s).close().succeeds();
+  const c = readyContainer(s);
+  const device = c.groups[0]?.device();
+  if (device === undefined) throw new Error('the container has a group');
+  device.opened.succeeds();
+  return device;
+};
+
+clause('cdev/bind-through-group', () => {
+  test('to a context', (s) => {
+    const device = byGroup(s);
+    device.ioctl(BIND, bindArgument({ iommufd: openIommufd(s) })).refused('EINVAL');
+    openIommufd(s).alloc(1);
+  });
+});
+
+clause('cdev/attach-through-group', () => {
+  test('attaching and detaching', (s) => {
+    const device = byGroup(s);
+    device.ioctl(ATTACH, attachArgument({ target: 1 })).refused('ENOTTY');
+    device.ioctl(DETACH, detachArgument({})).refused('ENOTTY');
   });
 });

@@ -3,6 +3,7 @@ import { ATTACH_CLAUSES } from '../model/iommufd/cdev/attach.ts';
 import { BIND_CLAUSES } from '../model/iommufd/cdev/bind.ts';
 import { DETACH_CLAUSES } from '../model/iommufd/cdev/detach.ts';
 import { CDEV_FILE_CLAUSES } from '../model/iommufd/cdev/file.ts';
+import { THROUGH_GROUP_CLAUSES } from '../model/iommufd/cdev/through-group.ts';
 import { CHANGE_PROCESS_CLAUSES } from '../model/iommufd/change-process.ts';
 import { IOAS_COPY_CLAUSES } from '../model/iommufd/copy.ts';
 import { DIRTY_TRACKING_CLAUSES } from '../model/iommufd/dirty.ts';
@@ -40,5 +41,6 @@ export const IOMMUFD_CLAUSES = [
   ...BIND_CLAUSES,
   ...ATTACH_CLAUSES,
   ...DETACH_CLAUSES,
+  ...THROUGH_GROUP_CLAUSES,
   ...HW_INFO_CLAUSES,
 ];
