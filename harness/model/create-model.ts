@@ -17,7 +17,7 @@ import { translate } from './type1/device-access.ts';
 import { HOLDS_DRIVER } from './type1/device-open.ts';
 import { newEmulated } from './type1/emulated-state.ts';
 import { vfioFiles } from './type1/files-by-path.ts';
-import type { Group, Vfio } from './type1/state.ts';
+import type { Device, Group, Vfio } from './type1/state.ts';
 import { createEdu, DEFAULT_DMA_MASK, type EduDevice } from './world/edu.ts';
 import type { Files } from './world/kernel-file.ts';
 
@@ -86,21 +86,24 @@ const firstOf = (sources: readonly Files[], path: string): ReturnType<Files> => 
 };
 
 const newGroup = (law: Law, platform: Platform, described: Platform['groups'][number]): Group => {
-  const group: Group = {
-    platform: described,
-    devices: described.devices.map((device) => ({
-      platform: device,
-      emulated: device.kind === 'emulated' ? newEmulated(platform.pageSizeBytes) : undefined,
-      edu: newEdu(device, platform, (iova, access) => translate(law, platform, group, iova, access)),
-      opened: 0,
-      mediated: undefined,
-    })),
-    container: undefined,
-    opened: false,
-    closed: false,
-    bound: 0,
-  };
+  const devices: Device[] = [];
+  const group: Group = { platform: described, devices, container: undefined, opened: false, closed: false, bound: 0 };
+  devices.push(...described.devices.map((device) => newDevice(law, platform, group, device)));
   return group;
+};
+
+const newDevice = (law: Law, platform: Platform, group: Group, described: PlatformDevice): Device => {
+  const device: Device = {
+    platform: described,
+    emulated: described.kind === 'emulated' ? newEmulated(platform.pageSizeBytes) : undefined,
+    edu: newEdu(described, platform, (iova, access) =>
+      device.reach === undefined ? translate(law, platform, group, iova, access) : device.reach(iova, access),
+    ),
+    opened: 0,
+    reach: undefined,
+    mediated: undefined,
+  };
+  return device;
 };
 
 const newEdu = (

@@ -2,6 +2,7 @@ import { AREA_CLAUSES } from '../model/iommufd/areas.ts';
 import { ATTACH_CLAUSES } from '../model/iommufd/cdev/attach.ts';
 import { BIND_CLAUSES } from '../model/iommufd/cdev/bind.ts';
 import { DETACH_CLAUSES } from '../model/iommufd/cdev/detach.ts';
+import { DMA_CLAUSES } from '../model/iommufd/cdev/dma.ts';
 import { CDEV_FILE_CLAUSES } from '../model/iommufd/cdev/file.ts';
 import { THROUGH_GROUP_CLAUSES } from '../model/iommufd/cdev/through-group.ts';
 import { CHANGE_PROCESS_CLAUSES } from '../model/iommufd/change-process.ts';
@@ -41,6 +42,7 @@ export const IOMMUFD_CLAUSES = [
   ...BIND_CLAUSES,
   ...ATTACH_CLAUSES,
   ...DETACH_CLAUSES,
+  ...DMA_CLAUSES,
   ...THROUGH_GROUP_CLAUSES,
   ...HW_INFO_CLAUSES,
 ];

@@ -40,7 +40,13 @@ const partsOf = (ioas: Ioas, start: bigint, end: bigint): readonly Area[] => {
     if (area.start > done) return [];
     const first = greatest(area.start, start);
     const last = least(area.end, end);
-    parts.push({ start: first, end: last, pages: area.pages, from: area.from + (first - area.start) });
+    parts.push({
+      start: first,
+      end: last,
+      pages: area.pages,
+      from: area.from + (first - area.start),
+      access: area.access,
+    });
     done = last;
   }
   return done < end ? [] : parts;
@@ -51,7 +57,7 @@ const carryOut = (call: CopyCall): void => {
   if (to === undefined) return;
   for (const { start, end, pages, from } of call.parts()) {
     const at = to + (start - call.asked.src_iova);
-    call.to?.areas.insert({ start: at, end: at + (end - start), pages, from });
+    call.to?.areas.insert({ start: at, end: at + (end - start), pages, from, access: call.asked.flags & ACCESS });
   }
   settle(call.context);
 };

@@ -49,6 +49,7 @@ const areaOf = (call: Placing, start: bigint): Area => ({
   end: start + call.asked.length,
   pages: call.pages(),
   from: 0n,
+  access: call.asked.flags & ACCESS,
 });
 
 /** Maps. */

@@ -3,7 +3,9 @@ import type { Law } from '../law.ts';
 import type { AddressSpace } from '../world/address-space.ts';
 import { greatest, least } from '../world/big.ts';
 import { IntervalMap } from '../world/interval-map.ts';
+import type { MemoryObject } from '../world/memory-object.ts';
 import type { Process } from '../world/process.ts';
+import type { Stretch } from './held.ts';
 
 /** What opening /dev/iommu makes: objects by id. */
 export interface Context {
@@ -99,6 +101,8 @@ export interface Area {
   readonly pages: Pages;
   /** The first byte of it within the pages. */
   readonly from: bigint;
+  /** What devices may do: IOMMU_IOAS_MAP_READABLE and WRITEABLE. */
+  readonly access: number;
 }
 
 /** Memory that was mapped once, and may be in many areas since. */
@@ -111,6 +115,10 @@ export interface Pages {
   readonly writable: boolean;
   /** The size of the file now, in bytes. */
   readonly fileSize?: () => bigint;
+  /** What the file consists of. */
+  readonly object?: MemoryObject;
+  /** Its pages that are pinned, by number from the first one on. */
+  readonly held: IntervalMap<Stretch>;
   /** `none`: the process may lock what it likes; `user` and `process`: whose limit counts. */
   readonly mode: 'none' | 'user' | 'process';
   owner: Owner;

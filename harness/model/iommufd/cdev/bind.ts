@@ -12,7 +12,8 @@ import type { IoctlCall } from '../../world/kernel-file.ts';
 import type { OpenFile, Process } from '../../world/process.ts';
 import { bytesBehind } from '../framing.ts';
 import { NEXT_ID } from '../ids.ts';
-import type { Context } from '../state.ts';
+import type { Context, Device } from '../state.ts';
+import { reach } from './dma.ts';
 import { hardwareOf } from './hardware.ts';
 import { type Cdev, contextOf } from './state.ts';
 
@@ -69,11 +70,12 @@ const BIND = request<Cdev, BindCall>({
   stages: ['size', 'struct', 'arguments', 'group', 'state', 'token', 'descriptor', 'device'],
   effect: ({ cdev, context, file }) => {
     if (context === undefined || file === undefined) return;
-    const object = { kind: 'device', table: undefined, ...hardwareOf(cdev) } as const;
+    const object: Device = { kind: 'device', table: undefined, ...hardwareOf(cdev) };
     context.others.set(context.law.of(NEXT_ID).rule(context), object);
     file.hold();
     openDevice(cdev.vfio, cdev.device);
     cdev.group.bound++;
+    cdev.device.reach = (iova, access) => reach(context, object, iova, access);
     cdev.bound = { context, object, file };
   },
 });

@@ -47,6 +47,7 @@ const CLOSING_UNBINDS = rule<(cdev: Cdev) => void>({
     move(context, object, undefined);
     for (const [id, one] of context.others) if (one === object) context.others.delete(id);
     cdev.group.bound--;
+    cdev.device.reach = undefined;
     cdev.bound = undefined;
     file.drop();
   },
