@@ -1,4 +1,5 @@
 import type { Objection } from '../model/clauses.ts';
+import { READ_NEEDS_READ } from '../model/type1/device-access.ts';
 import { NESTING_EXTENSION } from '../model/type1/extensions.ts';
 import { DIRTY_WRAPS } from '../model/type1/get-bitmap.ts';
 import { IOVA_WRAPS, VADDR_WRAPS } from '../model/type1/map.ts';
@@ -27,6 +28,14 @@ const overflows = <S>(clause: Objection<S>, where: string): Objection<S> => ({
   errnos: ['EOVERFLOW'],
 });
 
+const readNeedsRead: typeof READ_NEEDS_READ = {
+  ...READ_NEEDS_READ,
+  says: 'A device does not read memory that was mapped without READ.',
+  source:
+    'include/uapi/linux/vfio.h: VFIO_IOMMU_MAP_DMA: readable from device; vtdss_pt_iommu_set_prot(), drivers/iommu/generic_pt/fmt/vtdss.h',
+  rule: ({ read }) => read,
+};
+
 /** What changed in VFIO's containers, groups and type1 between 6.12 and 7.2, and IOMMUFD. */
 export const LINUX_7_2: Revision = {
   id: 'linux-7.2',
@@ -37,6 +46,7 @@ export const LINUX_7_2: Revision = {
     'container/set-iommu-nesting': null,
     ...byId(
       nestingGone,
+      readNeedsRead,
       overflows(IOVA_WRAPS, 'vfio_dma_do_map()'),
       overflows(VADDR_WRAPS, 'vfio_dma_do_map()'),
       overflows(UNMAP_WRAPS, 'vfio_dma_do_unmap()'),
