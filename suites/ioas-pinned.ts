@@ -1,17 +1,6 @@
-import {
-  type Actor,
-  clause,
-  each,
-  inline,
-  type Memory,
-  type Said,
-  type Scenario,
-  test,
-  u64,
-} from '../harness/cases/index.ts';
+import { type Actor, clause, each, type Memory, type Said, type Scenario, test, u64 } from '../harness/cases/index.ts';
 import { type Context, openWithMock, READ } from '../harness/cases/iommufd.ts';
 import * as uapi from '../harness/uapi/iommufd.ts';
-import * as commands from '../harness/uapi/iommufd-commands.ts';
 import { encode, offsetOf } from '../harness/uapi/struct.ts';
 
 /* What is pinned and charged while a (mock) device is attached, and who takes it over. */
@@ -496,83 +485,5 @@ clause('ioas/change-process-over-limit', () => {
     c.unmap(0n, TOP).returns(0);
     shows(child, 0, 0);
     shows(s.main, 0, 0);
-  });
-});
-
-/** Starting dirty tracking of an object, and reading what is dirty of it. */
-const sets = (c: Context, id: number, flags = 1): Said =>
-  c.command(
-    commands.IOMMU_HWPT_SET_DIRTY_TRACKING,
-    inline(encode(commands.iommuHwptSetDirtyTracking, { size: 16, flags, hwpt_id: id })),
-  );
-const gets = (
-  c: Context,
-  id: number,
-  more: { readonly flags?: number; readonly __reserved?: number } = {},
-  bitmap?: Memory,
-): Said => {
-  const type = commands.iommuHwptGetDirtyBitmap;
-  const bytes = encode(type, { size: 48, hwpt_id: id, iova: BASE, length: SIZE, page_size: PAGE, ...more });
-  const patches =
-    bitmap === undefined ? [] : [{ kind: 'pointer' as const, at: offsetOf(type, 'data'), place: bitmap.at() }];
-  return c.command(commands.IOMMU_HWPT_GET_DIRTY_BITMAP, inline(bytes, ...patches));
-};
-
-/** The page table that attaching the device made. */
-const TABLE = 4;
-const NO_TABLES = { none: 0, 'an IO address space': 1, 'a mock device': 2, 'a device': 3, 'never given': 9 };
-
-clause('hwpt/set-dirty-tracking', () => {
-  test('a table that was not made for it goes on as before', (s) => {
-    const c = ready(s, 'exempt');
-    const memory = s.main.memory(SIZE);
-    c.map({ iova: BASE, length: SIZE, vaddr: memory.at() }).returns(0);
-    for (const flags of [1, 0]) sets(c, TABLE, flags).refused('EOPNOTSUPP');
-    shows(s.main, 16, 0);
-    holds(c, SIZE);
-    shows(s.main, 0, 0);
-  });
-});
-
-clause('hwpt/get-dirty-bitmap', () => {
-  test('of a table that was not made for it nothing is written', (s) => {
-    const c = ready(s, 'exempt');
-    const memory = s.main.memory(SIZE);
-    c.map({ iova: BASE, length: SIZE, vaddr: memory.at() }).returns(0);
-    const bitmap = s.main.memory(64);
-    bitmap.fill(0xee);
-    gets(c, TABLE, {}, bitmap).refused('EOPNOTSUPP');
-    bitmap.read().shows(0, new Uint8Array(64).fill(0xee));
-  });
-});
-
-clause('hwpt/set-dirty-tracking-flags', () => {
-  each({ 'the next': 2, 'the highest': 0x8000_0000 }, (s, flags) => {
-    const c = ready(s, 'exempt');
-    sets(c, TABLE, flags).refused('EOPNOTSUPP');
-  });
-});
-
-clause('hwpt/set-dirty-tracking-unknown', () => {
-  each(NO_TABLES, (s, id) => void sets(ready(s, 'exempt'), id).refused('ENOENT'));
-});
-
-clause('hwpt/set-dirty-tracking-not-made-for-it', () => {
-  each({ start: 1, stop: 0 }, (s, flags) => void sets(ready(s, 'exempt'), TABLE, flags).refused('EOPNOTSUPP'));
-});
-
-clause('hwpt/get-dirty-bitmap-flags', () => {
-  each({ 'the next flag': { flags: 2 }, 'the reserved field': { __reserved: 1 } }, (s, more) => {
-    gets(ready(s, 'exempt'), TABLE, more).refused('EOPNOTSUPP');
-  });
-});
-
-clause('hwpt/get-dirty-bitmap-unknown', () => {
-  each(NO_TABLES, (s, id) => void gets(ready(s, 'exempt'), id).refused('ENOENT'));
-});
-
-clause('hwpt/get-dirty-bitmap-not-made-for-it', () => {
-  each({ 'read and cleared': 0, 'only read': 1 }, (s, flags) => {
-    gets(ready(s, 'exempt'), TABLE, { flags }).refused('EOPNOTSUPP');
   });
 });

@@ -68,3 +68,26 @@ export const writeThrough = ({ command }: Context, fields: Fields<typeof mock.io
     mock.IOMMU_TEST_CMD,
     argument(mock.iommuTestDirty, { op: mock.IOMMU_TEST_OP_DIRTY, ...fields }, 'uptr', bits),
   );
+
+/** Entries of the mock device's cache that are to go: numbers, or flags too. */
+export const invalidate = (
+  { command }: Context,
+  fields: Fields<typeof commands.iommuHwptInvalidate>,
+  entries?: Place,
+): Said =>
+  command(
+    commands.IOMMU_HWPT_INVALIDATE,
+    argument(
+      commands.iommuHwptInvalidate,
+      { data_type: mock.IOMMU_HWPT_INVALIDATE_DATA_SELFTEST, entry_len: 8, ...fields },
+      'data_uptr',
+      entries,
+    ),
+  );
+
+/** Asks whether an entry of the mock device's cache of a nested page table holds a value. */
+export const checkCache = ({ command }: Context, table: number, entry: number, iotlb: number): Said => {
+  const type = mock.iommuTestCheckIotlb;
+  const op = mock.IOMMU_TEST_OP_MD_CHECK_IOTLB;
+  return command(mock.IOMMU_TEST_CMD, inline(encode(type, { size: sizeOf(type), op, id: table, entry, iotlb })));
+};

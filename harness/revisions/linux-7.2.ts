@@ -36,11 +36,11 @@ const readNeedsRead: typeof READ_NEEDS_READ = {
   rule: ({ read }) => read,
 };
 
-/** What changed in VFIO's containers, groups and type1 between 6.12 and 7.2, and IOMMUFD. */
+/** What changed in VFIO's containers, groups and type1 between 6.12 and 7.2, IOMMUFD, and devices by their own files. */
 export const LINUX_7_2: Revision = {
   id: 'linux-7.2',
   base: LINUX_6_12,
-  summary: 'VFIO containers, groups, the type1 IOMMU, and IOMMUFD without devices as of Linux 7.2',
+  summary: 'VFIO containers, groups, the type1 IOMMU, device files, and IOMMUFD as of Linux 7.2',
   clauses: {
     'container/extension-nesting': null,
     'container/set-iommu-nesting': null,

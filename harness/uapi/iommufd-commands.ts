@@ -66,7 +66,7 @@ export const iommuHwptGetDirtyBitmap = struct('iommu_hwpt_get_dirty_bitmap', {
   data: u64,
 });
 
-const iommuHwptInvalidate = struct('iommu_hwpt_invalidate', {
+export const iommuHwptInvalidate = struct('iommu_hwpt_invalidate', {
   size: u32,
   hwpt_id: u32,
   data_uptr: u64,
@@ -124,6 +124,7 @@ export const IOMMU_HWPT_ALLOC = 0x3b89n;
 export const IOMMU_GET_HW_INFO = 0x3b8an;
 export const IOMMU_HWPT_SET_DIRTY_TRACKING = 0x3b8bn;
 export const IOMMU_HWPT_GET_DIRTY_BITMAP = 0x3b8cn;
+export const IOMMU_HWPT_INVALIDATE = 0x3b8dn;
 
 export const IOMMU_HWPT_ALLOC_NEST_PARENT = 1 << 0;
 export const IOMMU_HWPT_ALLOC_DIRTY_TRACKING = 1 << 1;
@@ -164,7 +165,7 @@ export const IOMMUFD_COMMANDS: readonly Command[] = [
   command('IOMMU_GET_HW_INFO', IOMMU_GET_HW_INFO, iommuHwInfo, offsetOf(iommuHwInfo, 'out_capabilities')),
   command('IOMMU_HWPT_SET_DIRTY_TRACKING', IOMMU_HWPT_SET_DIRTY_TRACKING, iommuHwptSetDirtyTracking),
   command('IOMMU_HWPT_GET_DIRTY_BITMAP', IOMMU_HWPT_GET_DIRTY_BITMAP, iommuHwptGetDirtyBitmap),
-  command('IOMMU_HWPT_INVALIDATE', 0x3b8dn, iommuHwptInvalidate),
+  command('IOMMU_HWPT_INVALIDATE', IOMMU_HWPT_INVALIDATE, iommuHwptInvalidate),
   command('IOMMU_FAULT_QUEUE_ALLOC', 0x3b8en, iommuFaultAlloc),
   command('IOMMU_IOAS_MAP_FILE', uapi.IOMMU_IOAS_MAP_FILE, uapi.iommuIoasMapFile),
   command('IOMMU_VIOMMU_ALLOC', 0x3b90n, iommuViommuAlloc, offsetOf(iommuViommuAlloc, 'data_len')),

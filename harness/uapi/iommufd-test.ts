@@ -32,6 +32,18 @@ export const iommuTestDirty = struct('iommu_test_cmd', {
   ...TAIL,
 });
 
+/** The same, as IOMMU_TEST_OP_MD_CHECK_IOTLB uses it: `id` is a nested page table, `entry` a number in its cache. */
+export const iommuTestCheckIotlb = struct('iommu_test_cmd', {
+  ...HEAD,
+  entry: u32,
+  iotlb: u32,
+  others: array(u8, 40),
+  ...TAIL,
+});
+
+/** IOMMU_HWPT_INVALIDATE_DATA_SELFTEST: what is to be invalidated in the mock device's cache. */
+export const iommuHwptInvalidateSelftest = struct('iommu_hwpt_invalidate_selftest', { flags: u32, iotlb_id: u32 });
+
 /** IOMMU_HWPT_DATA_SELFTEST: what is said of a page table of the mock device. */
 export const iommuHwptSelftest = struct('iommu_hwpt_selftest', { iotlb: u32, pagetable_type: u32 });
 
@@ -45,6 +57,9 @@ export const IOMMU_TEST_OP_MOCK_DOMAIN = 2;
 export const IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE = 10;
 export const IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS = 12;
 export const IOMMU_TEST_OP_DIRTY = 13;
+export const IOMMU_TEST_OP_MD_CHECK_IOTLB = 14;
+export const IOMMU_HWPT_INVALIDATE_DATA_SELFTEST = 0xdeadbeef;
+export const IOMMU_TEST_INVALIDATE_FLAG_ALL = 1 << 0;
 export const MOCK_FLAGS_DEVICE_NO_DIRTY = 1 << 0;
 export const MOCK_FLAGS_DEVICE_PASID = 1 << 2;
 export const IOMMU_HWPT_DATA_SELFTEST = 0xdead;

@@ -4,13 +4,13 @@ import { offsetOf, sizeOf } from '../../uapi/struct.ts';
 import { field, type Objection, objection, request } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes } from '../type1/bytes.ts';
-import { IntervalMap } from '../world/interval-map.ts';
 import type { UserArgument } from '../world/kernel-file.ts';
 import type { Process } from '../world/process.ts';
 import { mockTable } from './mock.ts';
 import { dataOf, newNested, type TableData } from './nested.ts';
 import type { Context, Device, Ioas, NestedTable, Other, PageTable } from './state.ts';
 import { idOfTable, type Joining, join, joiningObjections } from './tables.ts';
+import { newTracking } from './tracking.ts';
 
 /* Page tables that user space makes: the kernel's, of an IO address space, and its own, nested in one of those. */
 
@@ -55,7 +55,7 @@ const makes = (
   const tracks = (flags & uapi.IOMMU_HWPT_ALLOC_DIRTY_TRACKING) !== 0;
   return mockTable(parent, {
     parent: (flags & uapi.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0,
-    tracking: tracks ? { enabled: false, dirty: new IntervalMap() } : undefined,
+    tracking: tracks ? newTracking() : undefined,
   });
 };
 

@@ -3,7 +3,7 @@ import { offsetOf, sizeOf } from '../../uapi/struct.ts';
 import { field, objection, request } from '../clauses.ts';
 import { readStruct } from '../type1/argument.ts';
 import { u32Bytes } from '../type1/bytes.ts';
-import { attachingObjections, tableOf } from './mock.ts';
+import { attachingObjections, tableOf, unfitObjection } from './mock.ts';
 import type { Context, Device, Ioas, NestedTable, Other, PageTable } from './state.ts';
 import { idOfTable, isNew, type Joining, move } from './tables.ts';
 
@@ -84,4 +84,10 @@ const OBJECTIONS = [
   }),
 ];
 
-export const MOCK_REPLACE_CLAUSES = [REPLACE, TABLE_RETURNED, ...OBJECTIONS, ...attachingObjections(REPLACE)];
+export const MOCK_REPLACE_CLAUSES = [
+  REPLACE,
+  TABLE_RETURNED,
+  ...OBJECTIONS,
+  ...attachingObjections(REPLACE),
+  unfitObjection(REPLACE),
+];

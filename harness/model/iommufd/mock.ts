@@ -138,9 +138,7 @@ const idsReturned = (call: Request<Context, AttachCall>): Field<AttachCall> =>
   });
 
 /** What refuses to attach a device, whoever asks. */
-export const attachingObjections = <
-  S extends Joining & Pick<AttachCall, 'target' | 'table'> & { readonly device: Device | undefined },
->(
+export const attachingObjections = <S extends Joining & Pick<AttachCall, 'target' | 'table'>>(
   call: Request<Context, S>,
 ): readonly Objection<S>[] => [
   objection(call, {
@@ -161,6 +159,13 @@ export const attachingObjections = <
     errnos: ['EINVAL'],
     when: ({ target, table }) => target !== undefined && table === undefined,
   }),
+  ...joiningObjections(call, call.id),
+];
+
+/** What refuses a device whose IOMMU can less than others. */
+export const unfitObjection = <S extends Pick<AttachCall, 'table'> & { readonly device: Device | undefined }>(
+  call: Request<Context, S>,
+): Objection<S> =>
   objection(call, {
     id: `${call.id}-unfit`,
     level: 'must',
@@ -169,9 +174,7 @@ export const attachingObjections = <
     stage: 'object',
     errnos: ['EINVAL'],
     when: ({ device, table }) => device !== undefined && unfit(device, table),
-  }),
-  ...joiningObjections(call, call.id),
-];
+  });
 
 const unwritable = (call: Request<Context, AttachCall>): Objection<AttachCall> =>
   objection(call, {
@@ -202,6 +205,7 @@ export const MOCK_CLAUSES = [
   ATTACH_AS,
   idsReturned(ATTACH_AS),
   ...attachingObjections(ATTACH_AS),
+  unfitObjection(ATTACH_AS),
   unwritable(ATTACH_AS),
   ODD_DEVICE,
 ];

@@ -69,9 +69,12 @@ export interface NestedTable {
   users: number;
 }
 
+/** What is known of what devices wrote through a page table. */
 export interface Tracking {
   enabled: boolean;
-  readonly dirty: IntervalMap<Written>;
+  readonly written: IntervalMap<Written>;
+  /** Areas that were written, of which nobody can know how large the entries are: any of their bits may be set. */
+  readonly vague: Set<Area>;
 }
 
 /** IOVAs of an entry that was written, or of that part of it which was not reported since. */

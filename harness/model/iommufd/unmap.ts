@@ -6,6 +6,7 @@ import { u64Bytes } from '../type1/bytes.ts';
 import { areasIn, isHighest, overflows } from './areas.ts';
 import { settle } from './pinned.ts';
 import type { Area, Context, Ioas } from './state.ts';
+import { forget } from './tracking.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_UNMAP';
 const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
@@ -35,7 +36,11 @@ const wholeOnes = (call: UnmapCall): readonly Area[] => {
 const cuts = (call: UnmapCall): boolean => wholeOnes(call).length < call.areas().length;
 
 const remove = ({ context, ioas }: UnmapCall, areas: readonly Area[]): void => {
-  for (const { start } of areas) ioas?.areas.delete(start);
+  if (ioas === undefined) return;
+  for (const area of areas) {
+    ioas.areas.delete(area.start);
+    forget(ioas, area);
+  }
   settle(context);
 };
 

@@ -48,6 +48,8 @@ export interface Backing {
   /** Bytes from the address to the end of the area. */
   readonly size: bigint;
   readonly shared: boolean;
+  /** Size in bytes of its pages: memory is in one piece within each, and aligned like its address. */
+  readonly granule: bigint;
   /** What the process may do. */
   readonly prot: Prot;
 }

@@ -73,9 +73,9 @@ export const pagesBeforeEnd = ({ content }: Area, skip: number): number => {
 
 /** What lies behind an address of an area. Guard pages are private memory without any page. */
 export const backingOf = (area: Area, vaddr: bigint, pageSize: number): Backing => {
-  const { content, prot, end, start } = area;
+  const { content, prot, end, start, granule } = area;
   const page = (vaddr - start) / BigInt(pageSize);
-  const common = { size: end - vaddr, prot };
+  const common = { size: end - vaddr, prot, granule };
   switch (content.kind) {
     case 'shared':
       return { ...common, object: content.object, page: BigInt(content.first) + page, shared: true };
