@@ -11,8 +11,7 @@ const TO_MEMORY = 3n;
 const TRANSFER = 16n;
 
 /** QEMU's educational device as cases speak to it: registers mapped, a bus master. */
-interface Edu {
-  readonly device: Device;
+interface Driven {
   /** Registers that are mapped keep the device open, whatever becomes of its descriptor. */
   readonly registers: Memory;
   /** A transfer from memory at an IOVA into the device's buffer. */
@@ -23,15 +22,16 @@ interface Edu {
   command(value: number): Said;
 }
 
-/** The edu device of one of a container's groups, opened and, unless a case says otherwise, made ready for DMA. */
-export const eduOf = (s: Scenario, c: Ready, { index = 0, master = true } = {}): Edu => {
-  const device = c.groups[index]?.device(`device${index}`);
-  if (device === undefined) throw new Error(`the container has no group ${index}`);
-  device.opened.succeeds();
+interface Edu extends Driven {
+  readonly device: Device;
+}
+
+/** An edu device of which a file can be used, made ready for DMA unless a case says otherwise. */
+export const drive = (s: Scenario, { fd }: { readonly fd: string }, { master = true } = {}): Driven => {
   const command = (value: number): Said =>
-    s.main.does({ op: 'pwrite', fd: device.fd, offset: CONFIG + 4n, data: Uint8Array.of(value, 0) }).succeeds();
+    s.main.does({ op: 'pwrite', fd, offset: CONFIG + 4n, data: Uint8Array.of(value, 0) }).succeeds();
   if (master) command(6);
-  const registers = s.main.maps(device.fd, 0x100000);
+  const registers = s.main.maps(fd, 0x100000);
   const { name } = registers;
   const poke = (offset: bigint, value: bigint): void =>
     void s.main.does({ op: 'poke', name, offset, width: 8n, value });
@@ -44,12 +44,19 @@ export const eduOf = (s: Scenario, c: Ready, { index = 0, master = true } = {}):
     return s.main.does({ op: 'await', name, ...done }).succeeds();
   };
   return {
-    device,
     registers,
     command,
     reads: (iova, bytes = TRANSFER) => transfer(TO_DEVICE, iova, BUFFER, bytes),
     writes: (iova, bytes = TRANSFER) => transfer(TO_MEMORY, BUFFER, iova, bytes),
   };
+};
+
+/** The edu device of one of a container's groups, opened and, unless a case says otherwise, made ready for DMA. */
+export const eduOf = (s: Scenario, c: Ready, { index = 0, master = true } = {}): Edu => {
+  const device = c.groups[index]?.device(`device${index}`);
+  if (device === undefined) throw new Error(`the container has no group ${index}`);
+  device.opened.succeeds();
+  return { device, ...drive(s, device, { master }) };
 };
 
 /** A ready container and the edu device of its first group. */

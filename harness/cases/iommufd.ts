@@ -1,5 +1,6 @@
 import type { Arg, Patch, Place } from '../program/step.ts';
 import * as uapi from '../uapi/iommufd.ts';
+import * as commands from '../uapi/iommufd-commands.ts';
 import { IOMMU_TEST_CMD, IOMMU_TEST_OP_MOCK_DOMAIN, iommuTestCmd } from '../uapi/iommufd-test.ts';
 import { encode, type Initialiser, offsetOf, sizeOf } from '../uapi/struct.ts';
 import { IOMMUFD, IOMMUFD_MOCK } from './needs.ts';
@@ -11,6 +12,9 @@ import { inline } from './vfio.ts';
 export const READ = uapi.IOMMU_IOAS_MAP_READABLE;
 export const WRITE = uapi.IOMMU_IOAS_MAP_WRITEABLE;
 export const FIXED = uapi.IOMMU_IOAS_MAP_FIXED_IOVA;
+
+/** What stands in a field before the kernel writes it. */
+const UNTOUCHED = 0xeeee_eeee_eeee_eeeen;
 
 const isPlace = (target: Place | bigint): target is Place => typeof target !== 'bigint';
 const literal = (target: Place | bigint): bigint =>
@@ -87,6 +91,8 @@ export interface Context {
   copy(request: CopyRequest): Said;
   ranges(fields: Partial<Fields<typeof uapi.iommuIoasIovaRanges>>, target?: Place | bigint): Said;
   allow(fields: Partial<Fields<typeof uapi.iommuIoasAllowIovas>>, ranges?: Place | bigint): Said;
+  /** GET_HW_INFO of device 1, unless a case says otherwise; the structure ends where `size` says. */
+  hwInfo(fields: Partial<Fields<typeof commands.iommuHwInfo>>, data?: Place | bigint): Said;
   option(fields: Partial<Fields<typeof uapi.iommuOption>>): Said;
   /** A command with exactly these bytes. */
   command(request: bigint, arg: Arg): Said;
@@ -163,6 +169,13 @@ const contextOf = (fd: string, actor: Actor): Context => {
       const type = uapi.iommuIoasAllowIovas;
       const bytes = encode(type, { size: sizeOf(type), ioas_id: 1, allowed_iovas: literal(ranges), ...fields });
       return command(uapi.IOMMU_IOAS_ALLOW_IOVAS, inline(bytes, ...patch(offsetOf(type, 'allowed_iovas'), ranges)));
+    },
+    hwInfo: (fields, data = 0n) => {
+      const type = commands.iommuHwInfo;
+      const { size = sizeOf(type) } = fields;
+      const bytes = encode(type, { size, dev_id: 1, data_uptr: literal(data), out_capabilities: UNTOUCHED, ...fields });
+      const whole = Uint8Array.of(...bytes.subarray(0, size), ...new Uint8Array(Math.max(0, size - bytes.length)));
+      return command(commands.IOMMU_GET_HW_INFO, inline(whole, ...patch(offsetOf(type, 'data_uptr'), data)));
     },
     option: (fields) => command(uapi.IOMMU_OPTION, inline(encode(uapi.iommuOption, { size: 24, ...fields }))),
     close: () => actor.does({ op: 'close', fd }),

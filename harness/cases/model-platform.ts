@@ -12,6 +12,7 @@ export const MODEL_PLATFORM: Platform = {
     pageSizes: 0x40201000n,
     enforcesCacheCoherency: false,
     isolatesMsi: true,
+    registers: { cap: 0xd2008c22260286n, ecap: 0xf00f4an },
   },
   groups: [
     ...[0, 1].map((index) => ({
@@ -22,6 +23,7 @@ export const MODEL_PLATFORM: Platform = {
           name: `device${index}`,
           address: `0000:00:0${index + 4}.0`,
           kind: 'edu' as const,
+          cdev: `/dev/vfio/devices/vfio${index}`,
           dmaMask: 0xffff_ffff_ffff_ffffn,
         },
       ],

@@ -18,6 +18,12 @@ export const IOMMUFD: Need = {
   met: ({ iommufd }) => iommufd,
 };
 
+/** For cases with a device's own file. */
+export const CDEV: Need = {
+  reason: 'the kernel gives devices no files of their own (CONFIG_VFIO_DEVICE_CDEV)',
+  met: ({ groups }) => groups.some(({ devices }) => devices.some(({ cdev }) => cdev !== undefined)),
+};
+
 /** For cases with the mock device of IOMMUFD. */
 export const IOMMUFD_MOCK: Need = {
   reason: 'the kernel has no mock device for IOMMUFD (CONFIG_IOMMUFD_TEST)',

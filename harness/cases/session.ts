@@ -51,12 +51,13 @@ export interface Session {
   disappeared(): readonly string[];
 }
 
-/** The values of `$group0`, `$device0`... on a platform. */
+/** The values of `$group0`, `$device0`, `$device0-cdev`... on a platform. */
 export const letsOf = (platform: Platform): Record<string, string> =>
   Object.fromEntries(
     platform.groups.flatMap((group) => [
       [group.name, group.path],
       ...group.devices.map((device) => [device.name, device.address]),
+      ...group.devices.flatMap(({ name, cdev }) => (cdev === undefined ? [] : [[`${name}-cdev`, cdev]])),
     ]),
   );
 

@@ -81,6 +81,7 @@ describe('hosts/platform', () => {
         pageSizes: 0x40201000n,
         enforcesCacheCoherency: false,
         isolatesMsi: true,
+        registers: { cap: 0xd2008c22260286n, ecap: 0xf00f4an },
       },
       groups: [
         {
@@ -134,6 +135,20 @@ describe('hosts/platform', () => {
     expect(groups[0]?.devices[0]?.kind).to.equal('opaque');
   });
 
+  const own = `/sys/bus/pci/devices/${EDU}/vfio-dev`;
+  const cdevs: Record<string, [folder: Tree, cdev: string | undefined]> = {
+    'that the kernel gives it': [{ [`${own}/vfio7/dev`]: '511:7\n' }, '/dev/vfio/devices/vfio7'],
+    'not without a number: the kernel has no such files': [{ [`${own}/vfio7/uevent`]: '' }, undefined],
+    'not by another name': [{ [`${own}/../x/dev`]: '511:7\n' }, undefined],
+    'not when it is not the only one': [{ [`${own}/vfio7/dev`]: '1:7\n', [`${own}/vfio8/dev`]: '1:8\n' }, undefined],
+  };
+  for (const [title, [folder, cdev]] of Object.entries(cdevs)) {
+    it(`finds the own file of a device, ${title}`, async () => {
+      const { groups } = await read({ ...MACHINE, ...folder }, [EDU, SECOND_EDU]);
+      expect(groups.map(({ devices }) => devices[0]?.cdev)).to.deep.equal([cdev, undefined]);
+    });
+  }
+
   it('leaves relaxable regions to VFIO', async () => {
     const regions = '0x0 0xffffff direct-relaxable\n0x1000000 0x1ffffff direct\n0xfee00000 0xfeefffff msi\n';
     const { groups } = await read({ ...MACHINE, '/sys/kernel/iommu_groups/2/reserved_regions': regions });
@@ -174,11 +189,20 @@ describe('hosts/platform', () => {
       (p) => p.iommu.pageSizes,
       0x1000n,
     ],
+    ['the registers', {}, (p) => p.iommu.registers?.ecap, 0xf00f4an],
     ['snoop control', iommu({ ...QEMU_39, ecap: 'f00fca' }), (p) => p.iommu.enforcesCacheCoherency, true],
   ];
   for (const [what, change, found, expected] of settings) {
     it(`sees ${what}`, async () => expect(found(await read({ ...MACHINE, ...change }))).to.equal(expected));
   }
+
+  it('tells no registers where the IOMMUs of the devices differ', async () => {
+    const other = { ...iommu({ ...QEMU_39, ecap: 'f00f4b' }, 'dmar1') };
+    const tree = { ...MACHINE, ...other, ...device(SECOND_EDU, 3, 'vfio-pci', ['0x1234', '0x11e8'], 'dmar1') };
+    expect((await read(tree, [EDU])).iommu.registers?.ecap).to.equal(0xf00f4an);
+    expect((await read(tree, [SECOND_EDU])).iommu.registers?.ecap).to.equal(0xf00f4bn);
+    expect((await read(tree, [EDU, SECOND_EDU])).iommu.registers).to.equal(undefined);
+  });
 
   it('takes the default limit of mappings while the module is not loaded', async () => {
     const { '/sys/module/vfio_iommu_type1/parameters/dma_entry_limit': _, ...rest } = MACHINE;

@@ -128,7 +128,22 @@ const readDevice = async (files: Files, address: string, index: number): Promise
     );
   }
   const id = `${vendor.trim()}:${(await files.read(`${pci(address)}/device`))?.trim()}`;
-  return { name: `device${index}`, address, kind: id === '0x1234:0x11e8' ? 'edu' : 'opaque', group };
+  const cdev = await readCdev(files, address);
+  return {
+    name: `device${index}`,
+    address,
+    kind: id === '0x1234:0x11e8' ? 'edu' : 'opaque',
+    ...(cdev === undefined ? {} : { cdev }),
+    group,
+  };
+};
+
+/** The device's own file: its sysfs folder names it, and it is there if the kernel was built for that (CONFIG_VFIO_DEVICE_CDEV). */
+const readCdev = async (files: Files, address: string): Promise<string | undefined> => {
+  const [name, ...others] = (await files.list(`${pci(address)}/vfio-dev`)) ?? [];
+  if (name === undefined || others.length > 0 || !/^vfio[0-9]{1,9}$/.test(name)) return undefined;
+  const number = await files.read(`${pci(address)}/vfio-dev/${name}/dev`);
+  return number === undefined ? undefined : `/dev/vfio/devices/${name}`;
 };
 
 const driverOf = async (files: Files, address: string): Promise<string | undefined> =>
@@ -149,7 +164,7 @@ const readGroup = async (
   return {
     name: `group${index}`,
     path: `/dev/vfio/${number}`,
-    devices: devices.map(({ name, address, kind }) => ({ name, address, kind })),
+    devices: devices.map(({ group: _, ...device }) => device),
     reserved: parseReserved((await files.read(`${folder}/reserved_regions`)) ?? ''),
   };
 };
@@ -200,8 +215,15 @@ const readIommu = async (
     pageSizes: usesLargePages(options) ? pageSizes(all) : BigInt(pageSizeBytes),
     enforcesCacheCoherency: own.every(controlsSnooping),
     isolatesMsi: unsafe?.trim() === 'Y' || (!turnsRemappingOff(options) && all.every(remapsInterrupts)),
+    ...inCommon(own),
   };
 };
+
+/** The registers that all of these IOMMUs have. */
+const inCommon = ([first, ...others]: readonly VtdRegisters[]): { readonly registers?: VtdRegisters } =>
+  first !== undefined && others.every(({ cap, ecap }) => cap === first.cap && ecap === first.ecap)
+    ? { registers: first }
+    : {};
 
 /** A machine on which no device may be used: nothing can be mapped. */
 const NO_IOMMU: Platform['iommu'] = {

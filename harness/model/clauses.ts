@@ -48,8 +48,8 @@ export interface Field<S> extends Clause {
   readonly bytes: (situation: S) => Uint8Array | number | undefined;
 }
 
-/** The files that take calls. `iommu`: the container's file, once an IOMMU is set; `iommufd`: /dev/iommu. */
-export type Receiver = 'container' | 'iommu' | 'group' | 'device' | 'iommufd';
+/** The files that take calls. `iommu`: the container's file, once an IOMMU is set; `iommufd`: /dev/iommu; `cdev`: a device's own file. */
+export type Receiver = 'container' | 'iommu' | 'group' | 'device' | 'iommufd' | 'cdev';
 
 /**
  * One request, in four parts that always stand in the same order: arguments, objections, effect, reply. Its objections

@@ -3,6 +3,7 @@ import type { Program } from '../program/step.ts';
 import type { Clause } from '../spec/clause.ts';
 import type { Revision } from '../spec/revision.ts';
 import type { Silence } from './clauses.ts';
+import { cdevFiles, OPENS as OPENS_CDEV } from './iommufd/cdev/file.ts';
 import { iommufdFiles } from './iommufd/file.ts';
 import { OPENS as OPENS_IOMMUFD } from './iommufd/framing.ts';
 import { iovaBitmapFiles } from './iova-bitmap/test-file.ts';
@@ -16,7 +17,7 @@ import { translate } from './type1/device-access.ts';
 import { HOLDS_DRIVER } from './type1/device-open.ts';
 import { newEmulated } from './type1/emulated-state.ts';
 import { vfioFiles } from './type1/files-by-path.ts';
-import type { Group, Vfio } from './type1/state.ts';
+import type { Device, Group, Vfio } from './type1/state.ts';
 import { createEdu, DEFAULT_DMA_MASK, type EduDevice } from './world/edu.ts';
 import type { Files } from './world/kernel-file.ts';
 
@@ -33,7 +34,7 @@ export const createModel = (revision: Revision, platform: Platform, lets: Progra
     mediators: newMediators(INSTANCES, platform.pageSizeBytes),
     dmaEntryLimit: platform.dmaEntryLimit,
   };
-  const sources = [vfioFiles(vfio), ...iommufd(law, platform), ...testFiles(vfio)];
+  const sources = [vfioFiles(vfio), ...iommufd(vfio), ...testFiles(vfio)];
   return createMachine({
     platform,
     lets,
@@ -43,9 +44,15 @@ export const createModel = (revision: Revision, platform: Platform, lets: Progra
   });
 };
 
-/** IOMMUFD, where the kernel has it and the revision states it. */
-const iommufd = (law: Law, platform: Platform): readonly Files[] =>
-  platform.iommufd && law.clauses.has(OPENS_IOMMUFD.id) ? [iommufdFiles(law, platform)] : [];
+/** IOMMUFD and the files by which devices are bound to it, where the kernel has it and the revision states it. */
+const iommufd = (vfio: Vfio): readonly Files[] => {
+  const { law, platform } = vfio;
+  if (!platform.iommufd) return [];
+  return [
+    ...(law.clauses.has(OPENS_IOMMUFD.id) ? [iommufdFiles(law, platform)] : []),
+    ...(law.clauses.has(OPENS_CDEV.id) ? [cdevFiles(vfio)] : []),
+  ];
+};
 
 /** The files of the test modules that are loaded. */
 const testFiles = (vfio: Vfio): readonly Files[] => {
@@ -79,20 +86,24 @@ const firstOf = (sources: readonly Files[], path: string): ReturnType<Files> => 
 };
 
 const newGroup = (law: Law, platform: Platform, described: Platform['groups'][number]): Group => {
-  const group: Group = {
-    platform: described,
-    devices: described.devices.map((device) => ({
-      platform: device,
-      emulated: device.kind === 'emulated' ? newEmulated(platform.pageSizeBytes) : undefined,
-      edu: newEdu(device, platform, (iova, access) => translate(law, platform, group, iova, access)),
-      opened: 0,
-      mediated: undefined,
-    })),
-    container: undefined,
-    opened: false,
-    closed: false,
-  };
+  const devices: Device[] = [];
+  const group: Group = { platform: described, devices, container: undefined, opened: false, closed: false, bound: 0 };
+  devices.push(...described.devices.map((device) => newDevice(law, platform, group, device)));
   return group;
+};
+
+const newDevice = (law: Law, platform: Platform, group: Group, described: PlatformDevice): Device => {
+  const device: Device = {
+    platform: described,
+    emulated: described.kind === 'emulated' ? newEmulated(platform.pageSizeBytes) : undefined,
+    edu: newEdu(described, platform, (iova, access) =>
+      device.reach === undefined ? translate(law, platform, group, iova, access) : device.reach(iova, access),
+    ),
+    opened: 0,
+    reach: undefined,
+    mediated: undefined,
+  };
+  return device;
 };
 
 const newEdu = (

@@ -54,6 +54,7 @@ const arrange = (revision: Revision): Law => {
     group: new Map(),
     device: new Map(),
     iommufd: new Map(),
+    cdev: new Map(),
   };
   for (const request of all<Request<unknown, unknown>>('request')) {
     provisions[request.on].set(

@@ -20,6 +20,8 @@ export interface Platform {
     readonly enforcesCacheCoherency: boolean;
     /** Interrupt remapping or isolated MSI; without it groups are refused with EPERM. */
     readonly isolatesMsi: boolean;
+    /** Of an Intel IOMMU: its capability register and its extended one; absent where the devices' IOMMUs differ in them. */
+    readonly registers?: { readonly cap: bigint; readonly ecap: bigint };
   };
   /**
    * IOMMU groups that are viable and may be used: `group0` is bound to `let group0`, its devices to `let device0`...
@@ -55,6 +57,8 @@ export interface PlatformDevice {
    * vfio-emulated (fixtures/modules/emulated). `opaque`: nothing is assumed.
    */
   readonly kind: 'edu' | 'emulated' | 'opaque';
+  /** Its own file, `/dev/vfio/devices/vfio0`, where the kernel gives devices one; programs call it `device0-cdev`. */
+  readonly cdev?: string;
   /** Address bits that the device drives in DMA, as a mask; absent: 28 bits, as QEMU makes `edu`. */
   readonly dmaMask?: bigint;
 }

@@ -1,8 +1,10 @@
 import { AREA_CLAUSES } from '../model/iommufd/areas.ts';
+import { CDEV_CLAUSES } from '../model/iommufd/cdev/clauses.ts';
 import { CHANGE_PROCESS_CLAUSES } from '../model/iommufd/change-process.ts';
 import { IOAS_COPY_CLAUSES } from '../model/iommufd/copy.ts';
 import { FRAMING_CLAUSES } from '../model/iommufd/framing.ts';
 import { GET_DIRTY_BITMAP_CLAUSES } from '../model/iommufd/get-dirty-bitmap.ts';
+import { HW_INFO_CLAUSES } from '../model/iommufd/hw-info.ts';
 import { HWPT_ALLOC_CLAUSES } from '../model/iommufd/hwpt-alloc.ts';
 import { INVALIDATE_CLAUSES } from '../model/iommufd/invalidate.ts';
 import { IOAS_MAP_CLAUSES } from '../model/iommufd/map.ts';
@@ -17,7 +19,7 @@ import { IOAS_RANGES_CLAUSES } from '../model/iommufd/ranges.ts';
 import { SET_TRACKING_CLAUSES } from '../model/iommufd/set-tracking.ts';
 import { IOAS_UNMAP_CLAUSES } from '../model/iommufd/unmap.ts';
 
-/** IOMMUFD without devices: objects, IO address spaces, and what is mapped in them. */
+/** IOMMUFD: objects, IO address spaces, what is mapped in them, page tables, and devices that are bound. */
 export const IOMMUFD_CLAUSES = [
   ...FRAMING_CLAUSES,
   ...OBJECT_CLAUSES,
@@ -37,4 +39,6 @@ export const IOMMUFD_CLAUSES = [
   ...SET_TRACKING_CLAUSES,
   ...GET_DIRTY_BITMAP_CLAUSES,
   ...INVALIDATE_CLAUSES,
+  ...CDEV_CLAUSES,
+  ...HW_INFO_CLAUSES,
 ];

@@ -1,10 +1,12 @@
 import type { Objection } from '../model/clauses.ts';
+import { READ_NEEDS_READ } from '../model/type1/device-access.ts';
 import { NESTING_EXTENSION } from '../model/type1/extensions.ts';
 import { DIRTY_WRAPS } from '../model/type1/get-bitmap.ts';
 import { IOVA_WRAPS, VADDR_WRAPS } from '../model/type1/map.ts';
 import { UNMAP_WRAPS } from '../model/type1/unmap.ts';
 import { byId, type Revision } from '../spec/revision.ts';
 import { IOMMUFD_COMMANDS } from '../uapi/iommufd-commands.ts';
+import { vfioDeviceAttachIommufdPt, vfioDeviceBindIommufd, vfioDeviceDetachIommufdPt } from '../uapi/vfio-cdev.ts';
 import { IOMMUFD_CLAUSES } from './iommufd.ts';
 import { LINUX_6_12 } from './linux-6.12.ts';
 
@@ -26,16 +28,25 @@ const overflows = <S>(clause: Objection<S>, where: string): Objection<S> => ({
   errnos: ['EOVERFLOW'],
 });
 
-/** What changed in VFIO's containers, groups and type1 between 6.12 and 7.2, and IOMMUFD. */
+const readNeedsRead: typeof READ_NEEDS_READ = {
+  ...READ_NEEDS_READ,
+  says: 'A device does not read memory that was mapped without READ.',
+  source:
+    'include/uapi/linux/vfio.h: VFIO_IOMMU_MAP_DMA: readable from device; vtdss_pt_iommu_set_prot(), drivers/iommu/generic_pt/fmt/vtdss.h',
+  rule: ({ read }) => read,
+};
+
+/** What changed in VFIO's containers, groups and type1 between 6.12 and 7.2, IOMMUFD, and devices by their own files. */
 export const LINUX_7_2: Revision = {
   id: 'linux-7.2',
   base: LINUX_6_12,
-  summary: 'VFIO containers, groups, the type1 IOMMU, and IOMMUFD without devices as of Linux 7.2',
+  summary: 'VFIO containers, groups, the type1 IOMMU, device files, and IOMMUFD as of Linux 7.2',
   clauses: {
     'container/extension-nesting': null,
     'container/set-iommu-nesting': null,
     ...byId(
       nestingGone,
+      readNeedsRead,
       overflows(IOVA_WRAPS, 'vfio_dma_do_map()'),
       overflows(VADDR_WRAPS, 'vfio_dma_do_map()'),
       overflows(UNMAP_WRAPS, 'vfio_dma_do_unmap()'),
@@ -43,5 +54,10 @@ export const LINUX_7_2: Revision = {
       ...IOMMUFD_CLAUSES,
     ),
   },
-  structs: IOMMUFD_COMMANDS.map(({ type }) => type),
+  structs: [
+    ...IOMMUFD_COMMANDS.map(({ type }) => type),
+    vfioDeviceBindIommufd,
+    vfioDeviceAttachIommufdPt,
+    vfioDeviceDetachIommufdPt,
+  ],
 };

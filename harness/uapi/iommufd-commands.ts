@@ -20,18 +20,33 @@ export const iommuHwptAlloc = struct('iommu_hwpt_alloc', {
   __reserved2: u32,
 });
 
-const iommuHwInfo = struct('iommu_hw_info', {
+/** IOMMU_GET_HW_INFO */
+export const iommuHwInfo = struct('iommu_hw_info', {
   size: u32,
   flags: u32,
   dev_id: u32,
+  /** In: room for the data; out: how much there is. */
   data_len: u32,
   data_uptr: u64,
-  /** In, with a flag, and out. */
+  /** In with IOMMU_HW_INFO_FLAG_INPUT_TYPE, and out: IOMMU_HW_INFO_TYPE_*. */
   out_data_type: u32,
   out_max_pasid_log2: u8,
   __reserved: array(u8, 3),
+  /** IOMMU_HW_CAP_*. */
   out_capabilities: u64,
 });
+
+/** in_data_type says what is asked for. */
+export const IOMMU_HW_INFO_FLAG_INPUT_TYPE = 1 << 0;
+export const IOMMU_HW_INFO_TYPE_DEFAULT = 0;
+export const IOMMU_HW_INFO_TYPE_INTEL_VTD = 1;
+export const IOMMU_HW_INFO_TYPE_ARM_SMMUV3 = 2;
+
+export const IOMMU_HW_CAP_DIRTY_TRACKING = 1n << 0n;
+export const IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED = 1n << 3n;
+
+/** The data of IOMMU_HW_INFO_TYPE_INTEL_VTD. */
+export const iommuHwInfoVtd = struct('iommu_hw_info_vtd', { flags: u32, __reserved: u32, cap_reg: u64, ecap_reg: u64 });
 
 export const iommuHwptSetDirtyTracking = struct('iommu_hwpt_set_dirty_tracking', {
   size: u32,
@@ -106,6 +121,7 @@ const iommuHwQueueAlloc = struct('iommu_hw_queue_alloc', {
 });
 
 export const IOMMU_HWPT_ALLOC = 0x3b89n;
+export const IOMMU_GET_HW_INFO = 0x3b8an;
 export const IOMMU_HWPT_SET_DIRTY_TRACKING = 0x3b8bn;
 export const IOMMU_HWPT_GET_DIRTY_BITMAP = 0x3b8cn;
 export const IOMMU_HWPT_INVALIDATE = 0x3b8dn;
@@ -146,7 +162,7 @@ export const IOMMUFD_COMMANDS: readonly Command[] = [
   command('IOMMU_OPTION', uapi.IOMMU_OPTION, uapi.iommuOption),
   command('IOMMU_VFIO_IOAS', 0x3b88n, iommuVfioIoas),
   command('IOMMU_HWPT_ALLOC', IOMMU_HWPT_ALLOC, iommuHwptAlloc, offsetOf(iommuHwptAlloc, 'data_type')),
-  command('IOMMU_GET_HW_INFO', 0x3b8an, iommuHwInfo, offsetOf(iommuHwInfo, 'out_capabilities')),
+  command('IOMMU_GET_HW_INFO', IOMMU_GET_HW_INFO, iommuHwInfo, offsetOf(iommuHwInfo, 'out_capabilities')),
   command('IOMMU_HWPT_SET_DIRTY_TRACKING', IOMMU_HWPT_SET_DIRTY_TRACKING, iommuHwptSetDirtyTracking),
   command('IOMMU_HWPT_GET_DIRTY_BITMAP', IOMMU_HWPT_GET_DIRTY_BITMAP, iommuHwptGetDirtyBitmap),
   command('IOMMU_HWPT_INVALIDATE', IOMMU_HWPT_INVALIDATE, iommuHwptInvalidate),

@@ -47,6 +47,11 @@ export const iommuHwptInvalidateSelftest = struct('iommu_hwpt_invalidate_selftes
 /** IOMMU_HWPT_DATA_SELFTEST: what is said of a page table of the mock device. */
 export const iommuHwptSelftest = struct('iommu_hwpt_selftest', { iotlb: u32, pagetable_type: u32 });
 
+/** What IOMMU_GET_HW_INFO tells of the mock device: a type of its own, and data with a number that never changes. */
+export const IOMMU_HW_INFO_TYPE_SELFTEST = 0xfeedbeef;
+export const IOMMU_HW_INFO_SELFTEST_REGVAL = 0xdeadbeef;
+export const iommuTestHwInfo = struct('iommu_test_hw_info', { flags: u32, test_reg: u32 });
+
 export const IOMMU_TEST_CMD = 0x3ba0n;
 export const IOMMU_TEST_OP_MOCK_DOMAIN = 2;
 export const IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE = 10;

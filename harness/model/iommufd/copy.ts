@@ -12,7 +12,8 @@ import { greatest, least } from '../world/big.ts';
 import { areasIn, CHOOSES_IOVA, isAligned, isHighest, overflows } from './areas.ts';
 import { outOfReach, overLimit, settle } from './pinned.ts';
 import { ACCESS, KNOWN_FLAGS } from './placing.ts';
-import { type Area, apertureOf, type Context, type Ioas, pins } from './state.ts';
+import { isUsable } from './reserved.ts';
+import { type Area, type Context, type Ioas, pins } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_COPY';
 const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
@@ -39,7 +40,13 @@ const partsOf = (ioas: Ioas, start: bigint, end: bigint): readonly Area[] => {
     if (area.start > done) return [];
     const first = greatest(area.start, start);
     const last = least(area.end, end);
-    parts.push({ start: first, end: last, pages: area.pages, from: area.from + (first - area.start) });
+    parts.push({
+      start: first,
+      end: last,
+      pages: area.pages,
+      from: area.from + (first - area.start),
+      access: area.access,
+    });
     done = last;
   }
   return done < end ? [] : parts;
@@ -50,7 +57,7 @@ const carryOut = (call: CopyCall): void => {
   if (to === undefined) return;
   for (const { start, end, pages, from } of call.parts()) {
     const at = to + (start - call.asked.src_iova);
-    call.to?.areas.insert({ start: at, end: at + (end - start), pages, from });
+    call.to?.areas.insert({ start: at, end: at + (end - start), pages, from, access: call.asked.flags & ACCESS });
   }
   settle(call.context);
 };
@@ -213,8 +220,7 @@ const OBJECTIONS = [
     when: (call) => {
       const { to, asked } = call;
       if (to === undefined || !isFixed(call) || overflows(asked.dst_iova, asked.length)) return false;
-      const { start, end } = apertureOf(to);
-      return asked.dst_iova < start || asked.dst_iova + asked.length - 1n > end;
+      return !isUsable(to, { start: asked.dst_iova, end: asked.dst_iova + asked.length - 1n });
     },
   }),
   refuses({

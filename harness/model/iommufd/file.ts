@@ -3,6 +3,7 @@ import { answerRequest, refusalOf } from '../answer.ts';
 import type { Law } from '../law.ts';
 import type { Answer } from '../outcome.ts';
 import type { Files, KernelFile } from '../world/kernel-file.ts';
+import { markContext } from './cdev/state.ts';
 import { FRAMING, framed, OPENS, requestOf } from './framing.ts';
 import { settle } from './pinned.ts';
 import type { Context } from './state.ts';
@@ -27,7 +28,7 @@ export const iommufdFiles = (law: Law, platform: Platform): Files => {
 const iommufdFile = (context: Context): KernelFile => {
   const { law } = context;
   const framing = FRAMING.map((stage) => stage.map((one) => law.of(one)));
-  return {
+  const file: KernelFile = {
     kind: 'iommufd',
     release: () => {
       context.objects.clear();
@@ -48,6 +49,8 @@ const iommufdFile = (context: Context): KernelFile => {
         : answerRequest(provision, context, call);
     },
   };
+  markContext(file, context);
+  return file;
 };
 
 /** A command that may have made objects that the model does not know: from then on it cannot say what has which id. */

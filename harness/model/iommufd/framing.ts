@@ -60,15 +60,18 @@ export const requestOf = ({ platform }: Context, { request, argument }: IoctlCal
 
 const STEP = 64;
 
-/** What comes first behind the structure that is known: bytes that are not 0, or bytes that cannot be read. */
-const tailOf = ({ command, size = 0, argument }: Framed): 'zero' | 'other' | 'unreadable' => {
-  for (let at = command === undefined ? size : sizeOf(command.type); at < size; at += STEP) {
+/** What comes first between the end of the structure that is known and that of the one given: bytes that are not 0, or bytes that cannot be read. */
+export const bytesBehind = (argument: UserArgument, known: number, size: number): 'zero' | 'other' | 'unreadable' => {
+  for (let at = known; at < size; at += STEP) {
     const bytes = argument.read(at, Math.min(STEP, size - at));
     if (bytes === undefined) return 'unreadable';
     if (bytes.some((byte) => byte !== 0)) return 'other';
   }
   return 'zero';
 };
+
+const tailOf = ({ command, size = 0, argument }: Framed): ReturnType<typeof bytesBehind> =>
+  command === undefined ? 'zero' : bytesBehind(argument, sizeOf(command.type), size);
 
 const isShort = ({ command, size }: Framed): boolean =>
   command !== undefined && size !== undefined && size < command.least;

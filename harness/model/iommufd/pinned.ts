@@ -1,7 +1,9 @@
 import type { Clause } from '../../spec/clause.ts';
 import { type Holds, rule } from '../clauses.ts';
 import { roundUp } from '../world/big.ts';
+import { IntervalMap } from '../world/interval-map.ts';
 import type { Process } from '../world/process.ts';
+import { hold, type Span } from './held.ts';
 import { type Area, type Context, type Owner, type Pages, pins } from './state.ts';
 
 /* What is pinned while devices are attached, and to whom it is charged. */
@@ -13,18 +15,16 @@ const RLIMIT = 'include/uapi/linux/iommufd.h: IOMMU_OPTION_RLIMIT_MODE';
 export const newPages = (
   { perProcess }: Context,
   caller: Process,
-  stated: Pick<Pages, 'kind' | 'vaddr' | 'writable' | 'fileSize'>,
+  stated: Pick<Pages, 'kind' | 'vaddr' | 'writable' | 'fileSize' | 'object'>,
 ): Pages => ({
   ...stated,
   mode: caller.capable('ipc_lock') ? 'none' : perProcess ? 'process' : 'user',
   owner: ownerFor(caller),
+  held: new IntervalMap(),
   charged: 0,
 });
 
 const ownerFor = (process: Process): Owner => ({ process, space: process.space, uid: process.uid });
-
-/** Pages of a memory by number, [from, to). */
-type Span = readonly [from: bigint, to: bigint];
 
 const spanOf = ({ platform }: Context, { start, end, pages, from }: Area): Span => {
   const page = BigInt(platform.pageSizeBytes);
@@ -90,7 +90,11 @@ export const settle = (context: Context): void => {
   for (const ioas of context.objects.values()) {
     if (pins(ioas)) for (const { pages } of ioas.areas) all.add(pages);
   }
-  for (const pages of all) charge(context, pages, united(spansOf(context, pages)));
+  for (const pages of all) {
+    const spans = spansOf(context, pages);
+    charge(context, pages, united(spans));
+    hold(pages, spans, BigInt(context.platform.pageSizeBytes));
+  }
 };
 
 /** Whom a memory is charged to when a process takes a context over. */

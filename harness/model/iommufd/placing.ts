@@ -3,7 +3,8 @@ import { IOMMU_IOAS_MAP_FIXED_IOVA, IOMMU_IOAS_MAP_READABLE, IOMMU_IOAS_MAP_WRIT
 import { type Objection, objection, type Request } from '../clauses.ts';
 import { CHOOSES_IOVA, isAligned, isHighest, overflows } from './areas.ts';
 import { outOfReach, overLimit, settle } from './pinned.ts';
-import { type Area, apertureOf, type Context, type Ioas, type Pages, pins } from './state.ts';
+import { isUsable } from './reserved.ts';
+import { type Area, type Context, type Ioas, type Pages, pins } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_MAP';
 const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
@@ -48,6 +49,7 @@ const areaOf = (call: Placing, start: bigint): Area => ({
   end: start + call.asked.length,
   pages: call.pages(),
   from: 0n,
+  access: call.asked.flags & ACCESS,
 });
 
 /** Maps. */
@@ -153,8 +155,7 @@ export const placingObjections = <S extends Placing>(
       when: (call) => {
         const { ioas, asked } = call;
         if (ioas === undefined || !isFixed(call) || overflows(asked.iova, asked.length)) return false;
-        const { start, end } = apertureOf(ioas);
-        return asked.iova < start || asked.iova + asked.length - 1n > end;
+        return !isUsable(ioas, { start: asked.iova, end: asked.iova + asked.length - 1n });
       },
     }),
     refuses({

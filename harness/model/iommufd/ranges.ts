@@ -11,7 +11,8 @@ import { field, type Objection, objection, request, rule } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes, u64Bytes } from '../type1/bytes.ts';
 import type { Process } from '../world/process.ts';
-import { alignmentOf, apertureOf, type Context, type Ioas } from './state.ts';
+import { isUsable, usableIn } from './reserved.ts';
+import { alignmentOf, type Context, type Ioas } from './state.ts';
 
 /* Which IOVAs can be mapped, and which are to stay so. */
 
@@ -32,9 +33,9 @@ interface RangesCall {
 const USABLE = rule<(ioas: Ioas) => readonly IovaRange[]>({
   id: 'ioas/ranges-without-device',
   level: 'must',
-  says: 'While no device is attached every IOVA can be mapped: there is one range, from 0 to 2^64-1; then there is what the devices can translate.',
+  says: 'While no device is attached every IOVA can be mapped: there is one range, from 0 to 2^64-1; then there is what the devices can translate, without the regions that are reserved for them.',
   source: `${HEADER}: IOMMU_IOAS_IOVA_RANGES: A fresh empty IOAS will have a full range`,
-  rule: (ioas) => [apertureOf(ioas)],
+  rule: usableIn,
 });
 
 const told = ({ context, ioas, asked }: RangesCall): readonly IovaRange[] =>
@@ -218,11 +219,7 @@ const ALLOW_OBJECTIONS = [
     source: 'iopt_set_allow_iova(), drivers/iommu/iommufd/io_pagetable.c',
     stage: 'reserved',
     errnos: ['EADDRINUSE'],
-    when: ({ ioas, ranges = [] }) => {
-      if (ioas === undefined) return false;
-      const usable = apertureOf(ioas);
-      return ranges.some(({ start, end }) => start < usable.start || end > usable.end);
-    },
+    when: ({ ioas, ranges = [] }) => ioas !== undefined && ranges.some((range) => !isUsable(ioas, range)),
   }),
 ];
 

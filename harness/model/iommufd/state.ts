@@ -1,9 +1,11 @@
-import type { IovaRange, Platform } from '../../program/platform.ts';
+import type { IovaRange, Platform, PlatformDevice, PlatformGroup } from '../../program/platform.ts';
 import type { Law } from '../law.ts';
 import type { AddressSpace } from '../world/address-space.ts';
 import { greatest, least } from '../world/big.ts';
 import { IntervalMap } from '../world/interval-map.ts';
+import type { MemoryObject } from '../world/memory-object.ts';
 import type { Process } from '../world/process.ts';
+import type { Stretch } from './held.ts';
 
 /** What opening /dev/iommu makes: objects by id. */
 export interface Context {
@@ -29,6 +31,8 @@ export interface Device {
   readonly kind: 'device';
   /** What its IOMMU can do. */
   readonly iommu: { readonly dirtyTracking: boolean };
+  /** Where it is in the machine; absent for a mock device. */
+  readonly hardware?: { readonly device: PlatformDevice; readonly group: PlatformGroup };
   table: PageTable | NestedTable | undefined;
 }
 
@@ -88,6 +92,8 @@ export interface Ioas {
   largePages: boolean;
   /** The page tables that what is mapped is in, oldest first. */
   readonly tables: Set<PageTable>;
+  /** IOVAs that mean something else to devices that are attached, by device. */
+  readonly reserved: Map<Device, readonly IovaRange[]>;
 }
 
 /** What is mapped at [start, end) of an IOAS. */
@@ -98,6 +104,8 @@ export interface Area {
   readonly pages: Pages;
   /** The first byte of it within the pages. */
   readonly from: bigint;
+  /** What devices may do: IOMMU_IOAS_MAP_READABLE and WRITEABLE. */
+  readonly access: number;
 }
 
 /** Memory that was mapped once, and may be in many areas since. */
@@ -110,6 +118,10 @@ export interface Pages {
   readonly writable: boolean;
   /** The size of the file now, in bytes. */
   readonly fileSize?: () => bigint;
+  /** What the file consists of. */
+  readonly object?: MemoryObject;
+  /** Its pages that are pinned, by number from the first one on. */
+  readonly held: IntervalMap<Stretch>;
   /** `none`: the process may lock what it likes; `user` and `process`: whose limit counts. */
   readonly mode: 'none' | 'user' | 'process';
   owner: Owner;
@@ -129,6 +141,7 @@ export const newIoas = (): Ioas => ({
   allowed: [],
   largePages: true,
   tables: new Set(),
+  reserved: new Map(),
 });
 
 /** Whether what is mapped is pinned: it is while there are page tables, whether a device is attached to them or not. */

@@ -3,6 +3,7 @@ import type { Errno } from '../../uapi/errno.ts';
 import { type Objection, objection, type Request } from '../clauses.ts';
 import { NEXT_ID } from './ids.ts';
 import { overLimit, settle, unreachable } from './pinned.ts';
+import { ioasOf } from './reserved.ts';
 import { alignmentOf, type Context, type Device, type Ioas, idOf, type NestedTable, type PageTable } from './state.ts';
 
 /* How page tables join an IO address space, and devices a page table. */
@@ -49,9 +50,16 @@ export const move = (context: Context, device: Device, table: PageTable | Nested
     table.users++;
   }
   device.table = table;
+  reserve(device, before, table);
   if (before === undefined) return;
   before.users--;
   if (before.kind === 'page table' && before.automatic && before.users === 0) end(context, before);
+};
+
+/** Has the regions of a device reserved in the IO address space that it is attached to, and nowhere else. */
+const reserve = (device: Device, before: Device['table'], after: Device['table']): void => {
+  ioasOf(before)?.reserved.delete(device);
+  ioasOf(after)?.reserved.set(device, device.hardware?.group.reserved ?? []);
 };
 
 const TOP = (1n << 64n) - 1n;
@@ -86,8 +94,8 @@ export interface Joining {
 }
 
 /** What refuses a new page table because of what is mapped already; ids begin with `prefix`. The call has the stages `place` and `pins`. */
-export const joiningObjections = <S extends Joining>(
-  call: Request<Context, S>,
+export const joiningObjections = <F, S extends Joining>(
+  call: Request<F, S>,
   prefix: ClauseId,
 ): readonly Objection<S>[] => {
   const refuses = (

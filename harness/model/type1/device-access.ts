@@ -29,7 +29,7 @@ const WRITE_NEEDS_WRITE = rule<(mapping: Mapping) => boolean>({
 const WRITE_ONLY_HARDWARE: ReadonlySet<Platform['iommu']['kind']> = new Set(['amd', 'virtio']);
 
 /** Whether a device may read through a mapping. */
-const READ_NEEDS_READ = rule<(mapping: Mapping, platform: Platform) => boolean>({
+export const READ_NEEDS_READ = rule<(mapping: Mapping, platform: Platform) => boolean>({
   id: 'device/read-needs-read',
   level: 'should',
   says: 'A device does not read memory that was mapped without READ, where the IOMMU grants the one without the other (AMD and virtio do; with VT-d every mapping can be read).',

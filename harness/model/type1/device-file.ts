@@ -5,7 +5,7 @@ import type { Answer } from '../outcome.ts';
 import type { FileBacking, KernelFile, MapRequest } from '../world/kernel-file.ts';
 import { locate, regionOf } from './device-regions.ts';
 import type { DeviceFile } from './files.ts';
-import { closed, mapped, readOrWrite } from './interposer.ts';
+import { closed, mapped, readOrWrite, requested } from './interposer.ts';
 import { closeDevice } from './membership.ts';
 import type { Device } from './state.ts';
 
@@ -55,12 +55,13 @@ export const deviceFile = (file: DeviceFile): KernelFile => {
   const { law } = vfio;
   return {
     kind: 'device',
-    ioctl: (call): Answer => {
-      const provision = law.provision('device', call.request);
-      return provision === undefined
-        ? { unspecified: 'this request of devices is not modelled' }
-        : answerRequest(provision, file, call);
-    },
+    ioctl: (call) =>
+      requested(file, call, () => {
+        const provision = law.provision('device', call.request);
+        return provision === undefined
+          ? { unspecified: 'this request of devices is not modelled' }
+          : answerRequest(provision, file, call);
+      }),
     pread: (_, offset, size) => readOrWrite(file, { offset, size }, () => readConfig(file, offset, size)),
     pwrite: (_, offset, data) => readOrWrite(file, { offset, data }, () => writeConfig(file, offset, data)),
     backing: (request) =>

@@ -6,7 +6,7 @@ import { deviceFile } from './device-file.ts';
 import { emulatedFile } from './emulated-file.ts';
 import { resetEmulated } from './emulated-state.ts';
 import type { DeviceFile, GroupFile } from './files.ts';
-import type { Device } from './state.ts';
+import type { Device, Vfio } from './state.ts';
 
 const HEADER = 'include/uapi/linux/vfio.h: VFIO_GROUP_GET_DEVICE_FD';
 const SOURCE = 'vfio_group_ioctl_get_device_fd(), drivers/vfio/vfio_main.c';
@@ -51,6 +51,15 @@ const FIRST_OPEN = rule<(device: Device) => void>({
   },
 });
 
+/** One more file of a device can be used. */
+export const openDevice = ({ law }: Vfio, device: Device): void => {
+  if (device.opened === 0) {
+    law.of(FIRST_OPEN).rule(device);
+    if (device.emulated !== undefined) resetEmulated(device.emulated);
+  }
+  device.opened++;
+};
+
 /** The driver of an open device stays. */
 export const HOLDS_DRIVER = rule<() => boolean>({
   id: 'group/device-holds-driver',
@@ -81,11 +90,7 @@ export const GET_DEVICE = request<GroupFile, GetDeviceCall>({
   stages: ['read', 'arguments'],
   effect: ({ vfio, device, install }) => {
     if (device === undefined) return;
-    if (device.opened === 0) {
-      vfio.law.of(FIRST_OPEN).rule(device);
-      if (device.emulated !== undefined) resetEmulated(device.emulated);
-    }
-    device.opened++;
+    openDevice(vfio, device);
     install(device);
   },
   returns: () => ({ atLeast: 0n }),

@@ -1,3 +1,4 @@
+import type { Objection } from '../clauses.ts';
 import type { Files, OpenAnswer } from '../world/kernel-file.ts';
 import { OPENS_CONTAINER } from './container.ts';
 import { containerFile } from './container-file.ts';
@@ -29,8 +30,10 @@ const openContainer = (vfio: Vfio): OpenAnswer => {
 };
 
 const openGroup = (vfio: Vfio, group: Group): OpenAnswer => {
-  const busy = vfio.law.of(OPEN_ONCE);
-  if (busy.when(group) !== false) return { refused: busy.errnos[0], clauses: [busy] };
+  const busy = vfio.law
+    .all<Objection<Group>>('objection')
+    .find(({ to, stage, when }) => to === OPENS.id && stage === OPEN_ONCE.stage && when(group) !== false);
+  if (busy !== undefined) return { refused: busy.errnos[0], clauses: [busy] };
   const clause = vfio.law.of(OPENS);
   return {
     opens: () => {

@@ -1,6 +1,6 @@
 import type { Clause } from '../../spec/clause.ts';
 import type { Answer } from '../outcome.ts';
-import type { FileBacking, MapRequest } from '../world/kernel-file.ts';
+import type { FileBacking, IoctlCall, MapRequest } from '../world/kernel-file.ts';
 import type { DeviceFile } from './files.ts';
 
 /** A read or a write of a device's file: the offset and, of a read, the size in bytes. */
@@ -12,6 +12,7 @@ export type Access = { readonly offset: bigint } & ({ readonly size: number } | 
  */
 export interface Interposer extends Clause {
   readonly kind: 'interposer';
+  readonly ioctl?: (file: DeviceFile, call: IoctlCall, through: () => Answer) => Answer;
   readonly rw?: (file: DeviceFile, access: Access, through: () => Answer) => Answer;
   readonly maps?: (file: DeviceFile, request: MapRequest, through: () => FileBacking) => FileBacking;
   /** The last file of the device was closed. */
@@ -19,6 +20,13 @@ export interface Interposer extends Clause {
 }
 
 export const interposer = (stated: Omit<Interposer, 'kind'>): Interposer => ({ kind: 'interposer', ...stated });
+
+/** What a request to a device's file gives. */
+export const requested = (file: DeviceFile, call: IoctlCall, device: () => Answer): Answer =>
+  interposersOf(file).reduceRight<() => Answer>(
+    (through, { ioctl }) => (ioctl === undefined ? through : () => ioctl(file, call, through)),
+    device,
+  )();
 
 /** What reading or writing a device's file gives; the interposer that was stated first is outermost. */
 export const readOrWrite = (file: DeviceFile, access: Access, device: () => Answer): Answer =>

@@ -2,7 +2,7 @@ import type { IovaRange, Platform, PlatformDevice, PlatformGroup } from '../../p
 import type { Law } from '../law.ts';
 import type { Mediated, Mediators } from '../mediate-ops/state.ts';
 import type { AddressSpace, Run } from '../world/address-space.ts';
-import type { EduDevice } from '../world/edu.ts';
+import type { EduDevice, EduOptions } from '../world/edu.ts';
 import { IntervalMap } from '../world/interval-map.ts';
 import type { Process } from '../world/process.ts';
 import type { DirtyMarks } from './dirty-marks.ts';
@@ -28,6 +28,8 @@ export interface Group {
   opened: boolean;
   /** The descriptors of the group's own file are closed; only devices keep it. */
   closed: boolean;
+  /** How many of its devices are bound to IOMMUFD through their own files. */
+  bound: number;
 }
 
 /** A device of a group. */
@@ -39,6 +41,8 @@ export interface Device {
   readonly emulated: Emulated | undefined;
   /** How many of its files are open. */
   opened: number;
+  /** Where its accesses lead while it is bound to IOMMUFD; its group's container says it otherwise. */
+  reach: EduOptions['translate'] | undefined;
   /** Who mediates access to it, in revisions that know of such. */
   mediated: Mediated | undefined;
 }

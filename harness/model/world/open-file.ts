@@ -1,9 +1,8 @@
-import type { Held } from './area.ts';
 import type { KernelFile, OpenFlags } from './kernel-file.ts';
 import type { OpenFile } from './process.ts';
 
 /** An open file that counts who holds it (struct file): descriptors of any process, and mappings. The last one to drop it releases the file. */
-export class HeldFile implements OpenFile, Held {
+export class HeldFile implements OpenFile {
   readonly file: KernelFile;
   readonly flags: OpenFlags;
   #holders = 0;

@@ -1,4 +1,5 @@
 import type { AddressSpace } from './address-space.ts';
+import type { Held } from './area.ts';
 import type { KernelFile, OpenFlags } from './kernel-file.ts';
 
 /** The capabilities that `drop` knows by name; `all` is every one there is. */
@@ -8,7 +9,7 @@ export type Capability = 'ipc_lock' | 'sys_admin' | 'sys_rawio' | 'sys_resource'
 export type Resource = 'memlock' | 'nofile' | 'as' | 'data';
 
 /** An open file description: what descriptors, in one or several processes, and mappings refer to. */
-export interface OpenFile {
+export interface OpenFile extends Held {
   readonly file: KernelFile;
   readonly flags: OpenFlags;
 }

@@ -1,0 +1,32 @@
+import type { Platform } from '../../../program/platform.ts';
+import type { Ioas, NestedTable, PageTable } from '../state.ts';
+import type { Cdev } from './state.ts';
+
+/* Devices and page tables of the machine's own IOMMU. */
+
+/** What is known of the hardware of a device that is bound. */
+export const hardwareOf = ({ device, group }: Cdev) => ({
+  // Nothing in the platform says that an IOMMU could; emulated ones cannot.
+  iommu: { dirtyTracking: false },
+  hardware: { device: device.platform, group: group.platform },
+});
+
+/** A page table of the machine's IOMMU, made for devices that are attached to an IO address space. */
+const newTable = ({ iommu }: Platform, ioas: Ioas): PageTable => ({
+  kind: 'page table',
+  ioas,
+  automatic: true,
+  parent: false,
+  aperture: iommu.aperture,
+  pageSize: iommu.pageSizes & -iommu.pageSizes,
+  tracking: undefined,
+  users: 0,
+});
+
+/** Whether a page table is one of the machine's IOMMU, and not of a mock device's. */
+export const isHardware = ({ iommu }: Platform, table: PageTable | NestedTable): boolean =>
+  table.kind === 'page table' && table.aperture.end === iommu.aperture.end;
+
+/** The page table that a device of the machine gets when it is attached to an IO address space. */
+export const hardwareTableFor = (platform: Platform, ioas: Ioas): PageTable =>
+  [...ioas.tables].find((table) => table.automatic && isHardware(platform, table)) ?? newTable(platform, ioas);
