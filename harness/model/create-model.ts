@@ -3,6 +3,7 @@ import type { Program } from '../program/step.ts';
 import type { Clause } from '../spec/clause.ts';
 import type { Revision } from '../spec/revision.ts';
 import type { Silence } from './clauses.ts';
+import { translateIoas } from './iommufd/compat/reaching.ts';
 import { iommufdFiles } from './iommufd/file.ts';
 import { OPENS as OPENS_IOMMUFD } from './iommufd/framing.ts';
 import { iovaBitmapFiles } from './iova-bitmap/test-file.ts';
@@ -81,14 +82,20 @@ const firstOf = (sources: readonly Files[], path: string): ReturnType<Files> => 
 const newGroup = (law: Law, platform: Platform, described: Platform['groups'][number]): Group => {
   const group: Group = {
     platform: described,
-    devices: described.devices.map((device) => ({
+    devices: described.devices.map((device, index) => ({
       platform: device,
       emulated: device.kind === 'emulated' ? newEmulated(platform.pageSizeBytes) : undefined,
-      edu: newEdu(device, platform, (iova, access) => translate(law, platform, group, iova, access)),
+      edu: newEdu(device, platform, (iova, access) =>
+        group.iommufd === undefined
+          ? translate(law, platform, group, iova, access)
+          : translateIoas(law, platform, group.devices[index]?.attachment?.ioas, iova, access),
+      ),
       opened: 0,
+      attachment: undefined,
       mediated: undefined,
     })),
     container: undefined,
+    iommufd: undefined,
     opened: false,
     closed: false,
   };

@@ -1,5 +1,12 @@
 import { AREA_CLAUSES } from '../model/iommufd/areas.ts';
 import { CHANGE_PROCESS_CLAUSES } from '../model/iommufd/change-process.ts';
+import { COMPAT_GROUP_CLAUSES } from '../model/iommufd/compat/group.ts';
+import { COMPAT_INFO_CLAUSES } from '../model/iommufd/compat/info.ts';
+import { COMPAT_IOAS_CLAUSES } from '../model/iommufd/compat/ioas.ts';
+import { COMPAT_MAP_CLAUSES } from '../model/iommufd/compat/map.ts';
+import { COMPAT_REACHING_CLAUSES } from '../model/iommufd/compat/reaching.ts';
+import { COMPAT_REQUEST_CLAUSES } from '../model/iommufd/compat/requests.ts';
+import { COMPAT_UNMAP_CLAUSES } from '../model/iommufd/compat/unmap.ts';
 import { IOAS_COPY_CLAUSES } from '../model/iommufd/copy.ts';
 import { DIRTY_TRACKING_CLAUSES } from '../model/iommufd/dirty.ts';
 import { FRAMING_CLAUSES } from '../model/iommufd/framing.ts';
@@ -11,6 +18,7 @@ import { OPTION_CLAUSES } from '../model/iommufd/option.ts';
 import { PINNED_CLAUSES } from '../model/iommufd/pinned.ts';
 import { IOAS_RANGES_CLAUSES } from '../model/iommufd/ranges.ts';
 import { IOAS_UNMAP_CLAUSES } from '../model/iommufd/unmap.ts';
+import { IOMMUFD_GROUP_CLAUSES } from './iommufd-groups.ts';
 
 /** IOMMUFD without devices: objects, IO address spaces, and what is mapped in them. */
 export const IOMMUFD_CLAUSES = [
@@ -27,4 +35,12 @@ export const IOMMUFD_CLAUSES = [
   ...PINNED_CLAUSES,
   ...MOCK_CLAUSES,
   ...DIRTY_TRACKING_CLAUSES,
+  ...COMPAT_REQUEST_CLAUSES,
+  ...COMPAT_IOAS_CLAUSES,
+  ...COMPAT_MAP_CLAUSES,
+  ...COMPAT_UNMAP_CLAUSES,
+  ...COMPAT_INFO_CLAUSES,
+  ...COMPAT_GROUP_CLAUSES,
+  ...COMPAT_REACHING_CLAUSES,
+  ...IOMMUFD_GROUP_CLAUSES,
 ];

@@ -1,6 +1,6 @@
 import { rule } from '../clauses.ts';
 import { greatest, least } from '../world/big.ts';
-import { type Area, alignmentOf, apertureOf, type Context, type Ioas } from './state.ts';
+import { type Area, alignmentOf, type Context, type Ioas, usableRanges } from './state.ts';
 
 /* Where areas lie in an IO address space: what MAP and COPY have in common. Ends are the first IOVA behind. */
 
@@ -37,8 +37,8 @@ export const CHOOSES_IOVA = rule<(context: Context, ioas: Ioas, vaddr: bigint, l
     const lowest = vaddr === 0n ? powerOfTwo(length) : least(powerOfTwo(length), vaddr & -vaddr);
     const alignment = least(lowest, HUGE);
     const ranges = ioas.allowed.length === 0 ? [{ start: page, end: TOP - page }] : ioas.allowed;
-    for (const { start, end } of ranges) {
-      const usable = apertureOf(ioas);
+    const usables = usableRanges(ioas);
+    for (const { start, end, usable } of ranges.flatMap((range) => usables.map((usable) => ({ ...range, usable })))) {
       const from = greatest(greatest(start, usable.start), page);
       const found = firstFit(ioas, from, least(least(end, usable.end), TOP - page), {
         alignment,

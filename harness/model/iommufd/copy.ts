@@ -12,7 +12,7 @@ import { greatest, least } from '../world/big.ts';
 import { areasIn, CHOOSES_IOVA, isAligned, isHighest, overflows } from './areas.ts';
 import { outOfReach, overLimit, settle } from './pinned.ts';
 import { ACCESS, KNOWN_FLAGS } from './placing.ts';
-import { type Area, apertureOf, type Context, type Ioas } from './state.ts';
+import { type Area, type Context, type Ioas, isUsable } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_COPY';
 const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
@@ -213,8 +213,7 @@ const OBJECTIONS = [
     when: (call) => {
       const { to, asked } = call;
       if (to === undefined || !isFixed(call) || overflows(asked.dst_iova, asked.length)) return false;
-      const { start, end } = apertureOf(to);
-      return asked.dst_iova < start || asked.dst_iova + asked.length - 1n > end;
+      return !isUsable(to, asked.dst_iova, asked.dst_iova + asked.length - 1n);
     },
   }),
   refuses({

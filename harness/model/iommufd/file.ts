@@ -2,9 +2,11 @@ import type { Platform } from '../../program/platform.ts';
 import { answerRequest, refusalOf } from '../answer.ts';
 import type { Law } from '../law.ts';
 import type { Answer } from '../outcome.ts';
-import type { Files, KernelFile } from '../world/kernel-file.ts';
+import { markIommufd } from '../type1/group-container.ts';
+import type { Files, IoctlCall, KernelFile } from '../world/kernel-file.ts';
+import { closeIommufd } from './compat/membership.ts';
+import { UNKNOWN_REQUEST } from './compat/requests.ts';
 import { FRAMING, framed, OPENS } from './framing.ts';
-import { settle } from './pinned.ts';
 import type { Context } from './state.ts';
 
 const PATH = '/dev/iommu';
@@ -27,15 +29,11 @@ export const iommufdFiles = (law: Law, platform: Platform): Files => {
 const iommufdFile = (context: Context): KernelFile => {
   const { law } = context;
   const framing = FRAMING.map((stage) => stage.map((one) => law.of(one)));
-  return {
+  const file: KernelFile = {
     kind: 'iommufd',
-    release: () => {
-      context.objects.clear();
-      settle(context);
-    },
+    release: () => closeIommufd(context),
     ioctl: (call): Answer => {
-      if (call.request < FIRST_COMMAND)
-        return { unspecified: 'what a VFIO container takes is not stated for /dev/iommu yet' };
+      if (call.request < FIRST_COMMAND) return answerContainer(context, call);
       const frame = framed(context, call);
       for (const stage of framing) {
         const refusal = refusalOf(stage, frame);
@@ -47,4 +45,15 @@ const iommufdFile = (context: Context): KernelFile => {
         : answerRequest(provision, context, call);
     },
   };
+  markIommufd(file, context);
+  return file;
+};
+
+/** A request of a VFIO container. */
+const answerContainer = (context: Context, call: IoctlCall): Answer => {
+  const { law } = context;
+  const provision = law.provision('iommufd', call.request);
+  if (provision !== undefined) return answerRequest(provision, context, call);
+  const refusal = refusalOf([law.of(UNKNOWN_REQUEST)], { context, request: call.request });
+  return refusal ?? { unspecified: 'nothing defines this request' };
 };

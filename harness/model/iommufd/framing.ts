@@ -3,6 +3,7 @@ import { TEST_COMMAND } from '../../uapi/iommufd-test.ts';
 import { sizeOf } from '../../uapi/struct.ts';
 import { type Objection, rule } from '../clauses.ts';
 import type { IoctlCall, UserArgument } from '../world/kernel-file.ts';
+import { newCompat } from './compat/state.ts';
 import type { Context } from './state.ts';
 
 /* What all commands have in common: a structure that begins with its own size, and may grow. */
@@ -25,6 +26,7 @@ export const OPENS = rule<(law: Context['law'], platform: Context['platform'], u
     others: new Map(),
     charged: new Set(),
     perProcess: false,
+    compat: newCompat(),
   }),
 });
 

@@ -2,6 +2,7 @@ import type { Clause } from '../../spec/clause.ts';
 import { type Holds, rule } from '../clauses.ts';
 import { roundUp } from '../world/big.ts';
 import type { Process } from '../world/process.ts';
+import { hold, isHeld, type Span } from './held.ts';
 import type { Area, Context, Owner, Pages } from './state.ts';
 
 /* What is pinned while devices are attached, and to whom it is charged. */
@@ -22,9 +23,6 @@ export const newPages = (
 });
 
 const ownerFor = (process: Process): Owner => ({ process, space: process.space, uid: process.uid });
-
-/** Pages of a memory by number, [from, to). */
-type Span = readonly [from: bigint, to: bigint];
 
 const spanOf = ({ platform }: Context, { start, end, pages, from }: Area): Span => {
   const page = BigInt(platform.pageSizeBytes);
@@ -87,10 +85,15 @@ const charge = (context: Context, pages: Pages, count: number): void => {
 /** Charges what is pinned since the last time, and gives back what is not any more. */
 export const settle = (context: Context): void => {
   const all = new Set(context.charged);
+  const reached = [...context.objects.values()].some(({ attached }) => attached?.reach !== undefined);
   for (const { areas, attached } of context.objects.values()) {
     if (attached !== undefined) for (const { pages } of areas) all.add(pages);
   }
-  for (const pages of all) charge(context, pages, united(spansOf(context, pages)));
+  for (const pages of all) {
+    const spans = spansOf(context, pages);
+    charge(context, pages, united(spans));
+    if (reached || isHeld(pages)) hold(pages, spans, BigInt(context.platform.pageSizeBytes));
+  }
 };
 
 /** Whom a memory is charged to when a process takes a context over. */
@@ -141,7 +144,8 @@ export const outOfReach = (context: Context, areas: readonly Area[]): boolean =>
     if (pages.fileSize !== undefined) return pages.vaddr + from + (end - start) > roundUp(pages.fileSize(), page);
     const vaddr = pages.vaddr + from;
     const count = Number(last - first);
-    return pages.owner.space.resolve(vaddr - (vaddr % page), count, { write: pages.writable, own: true }).pages < count;
+    const found = pages.owner.space.resolve(vaddr - (vaddr % page), count, { write: pages.writable, own: true });
+    return found.pages < count || found.runs.some(({ kind }) => kind === 'device');
   });
 
 export const PINNED_CLAUSES = [CHARGES, CHARGES_LOCKED, MOVES_CHARGES];

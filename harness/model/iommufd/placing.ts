@@ -3,7 +3,7 @@ import { IOMMU_IOAS_MAP_FIXED_IOVA, IOMMU_IOAS_MAP_READABLE, IOMMU_IOAS_MAP_WRIT
 import { type Objection, objection, type Request } from '../clauses.ts';
 import { CHOOSES_IOVA, isAligned, isHighest, overflows } from './areas.ts';
 import { outOfReach, overLimit, settle } from './pinned.ts';
-import { type Area, apertureOf, type Context, type Ioas, type Pages } from './state.ts';
+import { type Area, type Context, type Ioas, isUsable, type Pages } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_MAP';
 const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
@@ -153,8 +153,7 @@ export const placingObjections = <S extends Placing>(
       when: (call) => {
         const { ioas, asked } = call;
         if (ioas === undefined || !isFixed(call) || overflows(asked.iova, asked.length)) return false;
-        const { start, end } = apertureOf(ioas);
-        return asked.iova < start || asked.iova + asked.length - 1n > end;
+        return !isUsable(ioas, asked.iova, asked.iova + asked.length - 1n);
       },
     }),
     refuses({

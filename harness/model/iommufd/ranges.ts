@@ -11,7 +11,7 @@ import { field, type Objection, objection, request, rule } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes, u64Bytes } from '../type1/bytes.ts';
 import type { Process } from '../world/process.ts';
-import { alignmentOf, apertureOf, type Context, type Ioas } from './state.ts';
+import { alignmentOf, type Context, type Ioas, usableRanges } from './state.ts';
 
 /* Which IOVAs can be mapped, and which are to stay so. */
 
@@ -34,7 +34,7 @@ const USABLE = rule<(ioas: Ioas) => readonly IovaRange[]>({
   level: 'must',
   says: 'While no device is attached every IOVA can be mapped: there is one range, from 0 to 2^64-1; then there is what the devices can translate.',
   source: `${HEADER}: IOMMU_IOAS_IOVA_RANGES: A fresh empty IOAS will have a full range`,
-  rule: (ioas) => [apertureOf(ioas)],
+  rule: usableRanges,
 });
 
 const told = ({ context, ioas, asked }: RangesCall): readonly IovaRange[] =>

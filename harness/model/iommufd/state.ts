@@ -5,6 +5,7 @@ import type { AddressSpace } from '../world/address-space.ts';
 import { greatest } from '../world/big.ts';
 import { IntervalMap } from '../world/interval-map.ts';
 import type { Process } from '../world/process.ts';
+import type { Compat } from './compat/state.ts';
 
 /** What opening /dev/iommu makes: objects by id. */
 export interface Context {
@@ -19,6 +20,8 @@ export interface Context {
   readonly charged: Set<Pages>;
   /** Locked memory is counted for the process, not for the user (IOMMU_OPTION_RLIMIT_MODE). */
   perProcess: boolean;
+  /** What it is to groups that are given it in place of a container. */
+  readonly compat: Compat;
 }
 
 /** What a mock device that is attached consists of, one object each; all of them know the IO address space. */
@@ -37,7 +40,15 @@ export interface Ioas {
   /** Pages may be combined when they are mapped (IOMMU_OPTION_HUGE_PAGES). */
   largePages: boolean;
   /** The id of the page table that attached devices share, and how many they are; what is mapped is pinned then. */
-  attached: { readonly table: number; devices: number } | undefined;
+  attached: Attached | undefined;
+}
+
+/** The page table that devices share. */
+export interface Attached {
+  readonly table: number;
+  devices: number;
+  /** What hardware translates, and the smallest page that it takes; absent: what the mock device does. */
+  reach?: { readonly ranges: readonly IovaRange[]; readonly page: bigint };
 }
 
 /** What is mapped at [start, end) of an IOAS. */
@@ -83,8 +94,17 @@ export const newIoas = (): Ioas => ({
 
 /** What IOVAs and lengths of an IOAS must be a multiple of. */
 export const alignmentOf = ({ largePages, attached }: Ioas, { pageSizeBytes }: Platform): bigint =>
-  greatest(largePages ? 1n : BigInt(pageSizeBytes), attached === undefined ? 1n : MOCK_PAGE_SIZE);
+  greatest(
+    largePages ? 1n : BigInt(pageSizeBytes),
+    attached === undefined ? 1n : (attached.reach?.page ?? MOCK_PAGE_SIZE),
+  );
 
-/** Which IOVAs of an IOAS can be mapped. */
-export const apertureOf = ({ attached }: Ioas): IovaRange =>
-  attached === undefined ? { start: 0n, end: (1n << 64n) - 1n } : MOCK_APERTURE;
+/** Which IOVAs of an IOAS can be mapped: ranges, ascending. */
+export const usableRanges = ({ attached }: Ioas): readonly IovaRange[] => {
+  if (attached === undefined) return [{ start: 0n, end: (1n << 64n) - 1n }];
+  return attached.reach?.ranges ?? [MOCK_APERTURE];
+};
+
+/** Whether a range of IOVAs can be mapped in an IOAS; `last` is within it. */
+export const isUsable = (ioas: Ioas, first: bigint, last: bigint): boolean =>
+  usableRanges(ioas).some(({ start, end }) => first >= start && last <= end);

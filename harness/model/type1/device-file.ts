@@ -71,7 +71,10 @@ export const deviceFile = (file: DeviceFile): KernelFile => {
       }),
     release: () => {
       device.opened--;
-      if (device.opened === 0) closed(file);
+      if (device.opened === 0) {
+        closed(file);
+        device.attachment?.end();
+      }
       closeDevice(vfio, group);
     },
   };

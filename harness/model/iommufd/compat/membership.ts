@@ -1,0 +1,24 @@
+import { settle } from '../pinned.ts';
+import type { Context } from '../state.ts';
+
+/* How long an opening of /dev/iommu lasts that groups were given. */
+
+const end = (context: Context): void => {
+  context.objects.clear();
+  settle(context);
+};
+
+/** Takes a group from the iommufd that it was given; what is mapped there stays. */
+export const leaveIommufd = (group: { iommufd: Context | undefined }): void => {
+  const { iommufd } = group;
+  if (iommufd === undefined) return;
+  group.iommufd = undefined;
+  iommufd.compat.groups.delete(group);
+  if (iommufd.compat.closed && iommufd.compat.groups.size === 0) end(iommufd);
+};
+
+/** Its last descriptor was closed. */
+export const closeIommufd = (context: Context): void => {
+  context.compat.closed = true;
+  if (context.compat.groups.size === 0) end(context);
+};
