@@ -3,9 +3,9 @@ import {
   cellText,
   MODES,
   type Mode,
-  numberText,
   type Question,
   type ValueAt,
+  withValue,
 } from '../spec/five-modes/index.ts';
 import * as iommufd from '../uapi/iommufd.ts';
 import * as vfio from '../uapi/vfio.ts';
@@ -164,7 +164,7 @@ const askedOf = (
       errno === 0 ? ('returns' in cell && cell.returns === 'anything' ? 'succeeds' : withUnit(row, ret)) : errno;
     const tells = errno === 0 || cell.value !== undefined;
     const value = at === undefined || !tells ? undefined : numberAt(out, at);
-    return value === undefined || at === undefined ? told : `${told}, ${at.name} ${numberText(value)}`;
+    return value === undefined || at === undefined ? told : withValue(told, at, value);
   },
 });
 
@@ -176,4 +176,5 @@ const numberAt = (out: Uint8Array | undefined, { at, width }: ValueAt): bigint |
   return out.subarray(at, at + width).reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
 };
 
+export type { Mode } from '../spec/five-modes/index.ts';
 export * as table from '../spec/five-modes/index.ts';

@@ -61,11 +61,19 @@ export const cellText = ({ unit, valueAt }: Pick<Question, 'unit' | 'valueAt'>, 
       : cell.returns === 'anything'
         ? 'succeeds'
         : `${cell.returns}${unit === undefined ? '' : ` ${unit}`}`;
-  return cell.value === undefined || at === undefined ? result : `${result}, ${at.name} ${numberText(cell.value)}`;
+  return cell.value === undefined || at === undefined ? result : withValue(result, at, cell.value);
 };
 
+/** An answer with the number that it holds. */
+export const withValue = (result: string, { name }: ValueAt, value: bigint): string =>
+  result === 'succeeds' ? `${name} ${numberText(value)}` : `${result}, ${name} ${numberText(value)}`;
+
 /** Small numbers as they are read, large ones in hexadecimal. */
-export const numberText = (number: bigint): string => (number < 10n ? `${number}` : `0x${number.toString(16)}`);
+const numberText = (number: bigint): string => (number < 10n ? `${number}` : `0x${number.toString(16)}`);
+
+/** The same cell in several modes. */
+export const alike = <M extends Mode>(modes: readonly M[], cell: Cell): Record<M, Cell> =>
+  Object.fromEntries(modes.map((mode) => [mode, cell])) as Record<M, Cell>;
 
 type Stated = Pick<Question, 'asks' | 'unit' | 'valueAt' | 'cells'>;
 
