@@ -117,7 +117,8 @@ export const withIoas = (s: Scenario): Context => {
   return context;
 };
 
-const contextOf = (fd: string, actor: Actor): Context => {
+/** The words of IOMMUFD for a descriptor. */
+export const contextOf = (fd: string, actor: Actor): Context => {
   const command = (request: bigint, arg: Arg): Said => actor.does({ op: 'ioctl', fd, request, arg });
   return {
     fd,

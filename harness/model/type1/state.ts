@@ -1,5 +1,6 @@
 import type { IovaRange, Platform, PlatformDevice, PlatformGroup } from '../../program/platform.ts';
-import type { Context, Ioas } from '../iommufd/state.ts';
+import type { Seat } from '../iommufd/compat/state.ts';
+import type { Ioas } from '../iommufd/state.ts';
 import type { Law } from '../law.ts';
 import type { Mediated, Mediators } from '../mediate-ops/state.ts';
 import type { AddressSpace, Run } from '../world/address-space.ts';
@@ -26,7 +27,7 @@ export interface Group {
   readonly devices: readonly Device[];
   container: Container | undefined;
   /** What it was given in place of a container. */
-  iommufd: Context | undefined;
+  iommufd: Seat | undefined;
   /** The group's file is open, or a device's file keeps it so. */
   opened: boolean;
   /** The descriptors of the group's own file are closed; only devices keep it. */

@@ -1,4 +1,4 @@
-import { type Holds, type Objection, objection } from '../../clauses.ts';
+import { type Holds, type Objection, objection, rule } from '../../clauses.ts';
 import { GET_DEVICE, type GetDeviceCall } from '../../type1/device-open.ts';
 import type { SetContainerCall } from '../../type1/group-container.ts';
 import { VALID_RANGES } from '../../type1/iova-ranges.ts';
@@ -6,30 +6,42 @@ import { type Device, type Group, smallestPage, type Vfio } from '../../type1/st
 import { NEXT_ID } from '../objects.ts';
 import { outOfReach, overLimit, settle } from '../pinned.ts';
 import { type Attached, alignmentOf, type Context, type Ioas, newIoas } from '../state.ts';
-import { compatIoasOf } from './state.ts';
+import { compatIoasOf, ioasOf } from './state.ts';
 
 /* Groups that are given /dev/iommu in place of a container, and their devices. */
 
 const DEVICE = 'drivers/iommu/iommufd/device.c';
 const PAGETABLE = 'drivers/iommu/iommufd/io_pagetable.c';
 
+/** The IO address space that a group gets. */
+const JOINS = rule<(context: Context) => Ioas>({
+  id: 'compat/group-ioas',
+  level: 'must',
+  says: 'A group that is given /dev/iommu gets the IO address space that VFIO_IOAS tells, or, where there is none, a new one, which VFIO_IOAS tells then; its devices come to that one, whatever VFIO_IOAS sets or clears later.',
+  source:
+    'include/uapi/linux/iommufd.h: IOMMU_VFIO_IOAS: From then on VFIO will continue to use that ioas and is not effected by this ioctl',
+  rule: (context) => {
+    const known = compatIoasOf(context);
+    if (known !== undefined) return known.ioas;
+    const ioas = newIoas();
+    context.objects.set(context.law.of(NEXT_ID).rule(context), ioas);
+    context.compat.ioas = ioas;
+    return ioas;
+  },
+});
+
 /** The group of an iommufd takes the IO address space that is there, or makes one. */
 export const joinIommufd = ({ vfio, group, target }: SetContainerCall): void => {
   if (target.kind !== 'iommufd') return;
   const { context } = target;
-  group.iommufd = context;
+  const ioas = vfio.law.of(JOINS).rule(context);
+  group.iommufd = { context, ioas };
   context.compat.groups.add(group);
-  if (compatIoasOf(context) !== undefined) return;
-  const ioas = newIoas();
-  context.objects.set(vfio.law.of(NEXT_ID).rule(context), ioas);
-  context.compat.ioas = ioas;
 };
 
 /** The IO address space that the first opening of a device would attach it to. */
 export const targetOf = ({ group, device }: GetDeviceCall): Ioas | undefined =>
-  device === undefined || device.opened > 0 || group.iommufd === undefined
-    ? undefined
-    : compatIoasOf(group.iommufd)?.ioas;
+  device === undefined || device.opened > 0 || group.iommufd === undefined ? undefined : ioasOf(group.iommufd);
 
 /** What hardware translates, when a group's devices come to an IO address space. */
 const reachOf = ({ law, platform }: Vfio, groups: readonly Group[]): NonNullable<Attached['reach']> => ({
@@ -43,7 +55,8 @@ const reachOf = ({ law, platform }: Vfio, groups: readonly Group[]): NonNullable
 /** The groups that have a device at an IO address space. */
 const groupsAt = ({ groups }: Vfio, context: Context): readonly Group[] =>
   groups.filter(
-    ({ iommufd, devices }) => iommufd === context && devices.some(({ attachment }) => attachment !== undefined),
+    ({ iommufd, devices }) =>
+      iommufd?.context === context && devices.some(({ attachment }) => attachment !== undefined),
   );
 
 /** Attaches a device that is opened first. */
@@ -87,7 +100,7 @@ export const attachAtOpening = (call: GetDeviceCall): (() => void) => {
   const ioas = targetOf(call);
   const { vfio, group, device } = call;
   if (ioas === undefined || device === undefined || group.iommufd === undefined) return () => undefined;
-  const context = group.iommufd;
+  const { context } = group.iommufd;
   return () => attach(vfio, context, device, ioas);
 };
 
@@ -101,7 +114,7 @@ const refuses = (stated: Stated): Objection<GetDeviceCall> =>
 /** Looks at what is mapped where a device would be attached for the first time. */
 const atFirst = (call: GetDeviceCall, look: (ioas: Ioas, context: Context) => Holds): Holds => {
   const ioas = targetOf(call);
-  const context = call.group.iommufd;
+  const context = call.group.iommufd?.context;
   return ioas !== undefined && context !== undefined && look(ioas, context);
 };
 
@@ -163,4 +176,4 @@ const OBJECTIONS = [
   }),
 ];
 
-export const COMPAT_GROUP_CLAUSES = OBJECTIONS;
+export const COMPAT_GROUP_CLAUSES = [JOINS, ...OBJECTIONS];

@@ -1,5 +1,6 @@
 import { settle } from '../pinned.ts';
 import type { Context } from '../state.ts';
+import type { Seat } from './state.ts';
 
 /* How long an opening of /dev/iommu lasts that groups were given. */
 
@@ -9,12 +10,12 @@ const end = (context: Context): void => {
 };
 
 /** Takes a group from the iommufd that it was given; what is mapped there stays. */
-export const leaveIommufd = (group: { iommufd: Context | undefined }): void => {
-  const { iommufd } = group;
-  if (iommufd === undefined) return;
+export const leaveIommufd = (group: { iommufd: Seat | undefined }): void => {
+  const context = group.iommufd?.context;
+  if (context === undefined) return;
   group.iommufd = undefined;
-  iommufd.compat.groups.delete(group);
-  if (iommufd.compat.closed && iommufd.compat.groups.size === 0) end(iommufd);
+  context.compat.groups.delete(group);
+  if (context.compat.closed && context.compat.groups.size === 0) end(context);
 };
 
 /** Its last descriptor was closed. */

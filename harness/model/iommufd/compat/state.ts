@@ -1,4 +1,4 @@
-import type { Ioas } from '../state.ts';
+import type { Context, Ioas } from '../state.ts';
 
 /** What an opening of /dev/iommu is to VFIO's groups. */
 export interface Compat {
@@ -22,3 +22,13 @@ export const compatIoasOf = ({ objects, compat }: Holder): { readonly id: number
   for (const [id, ioas] of objects) if (ioas === compat.ioas) return { id, ioas };
   return undefined;
 };
+
+/** What a group holds that was given an opening of /dev/iommu: that, and the IO address space that it got with it. */
+export interface Seat {
+  readonly context: Context;
+  readonly ioas: Ioas;
+}
+
+/** The IO address space of a group, unless it was destroyed. */
+export const ioasOf = ({ context, ioas }: Seat): Ioas | undefined =>
+  [...context.objects.values()].includes(ioas) ? ioas : undefined;
