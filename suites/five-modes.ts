@@ -164,6 +164,7 @@ inModes(table.DIRTY_START, (s, mode) => {
   return groundIn(s, mode).container.ioctl(uapi.VFIO_IOMMU_DIRTY_PAGES, inline(bytes));
 });
 inModes(table.AVAILABLE, (s, mode) => mapped(s, mode).container.info(256));
+inModes(table.INFO_ARGSZ, (s, mode) => groundIn(s, mode, 'iommu').container.info(256));
 
 /** Cuts the first half off, has the device write to an IOVA, and reads the memory that was behind it. */
 const writesAfterCut = (s: Scenario, mode: Mode, offset: bigint): Said => {

@@ -14,13 +14,14 @@ const askedIn = ({ cases }: Pick<RunRecord, 'cases'>): readonly Asked[] =>
 /** One cell: what was observed, and whether that is what must be. */
 interface Cell {
   readonly text: string;
-  readonly mark: 'as expected' | 'differs' | 'known' | 'not asked';
+  readonly mark: 'as expected' | 'differs' | 'damaged' | 'known' | 'not asked';
 }
 
 const cellOf = ({ verdict, known, answer, reason }: Asked): Cell => {
   if (answer.observed === undefined) return { text: reason ?? 'not asked', mark: 'not asked' };
   if (verdict === 'conforms') return { text: answer.observed, mark: 'as expected' };
-  return { text: answer.observed, mark: known === undefined ? 'differs' : 'known' };
+  if (known !== undefined) return { text: answer.observed, mark: 'known' };
+  return { text: answer.observed, mark: verdict === 'damaged' ? 'damaged' : 'differs' };
 };
 
 /** A row by its question, cells by their column. */
@@ -72,23 +73,26 @@ const count = (table: Table, mark: Cell['mark']): number =>
 export const fiveModesLine = (run: Pick<RunRecord, 'cases'>): string | undefined => {
   const table = tableOf(run);
   if (table === undefined) return undefined;
-  const observed = count(table, 'as expected') + count(table, 'known') + count(table, 'differs');
-  return (
-    `Five modes: ${table.rows.length} questions, ${observed} cells observed, ${count(table, 'differs') + count(table, 'known')} of them not as ` +
-    `expected, ${count(table, 'not asked')} not asked; ${differing(table)} rows where modes differ: ${FIVE_MODES}`
-  );
+  const odd = count(table, 'differs') + count(table, 'damaged') + count(table, 'known');
+  const parts = [
+    `${table.rows.length} questions, ${differing(table)} of them answered otherwise in one mode than in another`,
+    `${count(table, 'as expected') + odd} cells observed, ${odd} not as expected (${count(table, 'known')} known)`,
+    ...(count(table, 'not asked') === 0 ? [] : [`${count(table, 'not asked')} not asked here`]),
+  ];
+  return `Five modes: ${parts.join('; ')}: ${FIVE_MODES}`;
 };
 
 const MARKS: Readonly<Record<Cell['mark'], string>> = {
   'as expected': '',
   differs: ' **differs**',
+  damaged: ' **damaged**',
   known: ' *(known)*',
   'not asked': '',
 };
 
 const shown = (cell: Cell | undefined): string => {
   if (cell === undefined) return '-';
-  return cell.mark === 'not asked' ? '?' : `${code(cell.text)}${MARKS[cell.mark]}`;
+  return cell.mark === 'not asked' ? '?' : `${code(cell.text).replaceAll('|', '\\|')}${MARKS[cell.mark]}`;
 };
 
 const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`;
@@ -113,7 +117,7 @@ export function* fiveModesMarkdown(run: RunRecord): Generator<string> {
 
 function* notes({ rows }: Table): Generator<string> {
   const cells = rows.flatMap(({ asks, cells }) => [...cells.values()].map((cell) => ({ asks, ...cell })));
-  const odd = cells.filter(({ mark }) => mark === 'differs' || mark === 'known');
+  const odd = cells.filter(({ mark }) => ['differs', 'damaged', 'known'].includes(mark));
   if (odd.length > 0) yield '\n## Not as expected\n\n';
   for (const { asks, text, record } of odd) {
     const { answer, known, reason } = record;

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { EXIT } from '../trouble.ts';
 import { writeWhole } from './files.ts';
+import { FIVE_MODES, fiveModesMarkdown, tableOf } from './five-modes.ts';
 import { code, inline } from './markdown.ts';
 import type { CaseRecord, RunRecord } from './record.ts';
 import { type Ended, endedAs, tallyOf } from './tally.ts';
@@ -90,10 +91,20 @@ export const matrixMarkdown = (columns: readonly Column[]): string => {
   ].join('\n');
 };
 
-/** Writes matrix.txt and matrix.md into a folder. Throws HostTrouble. */
+/** The tables of five modes, one kernel after another. */
+function* fiveModesOfAll(columns: readonly Column[]): Generator<string> {
+  for (const { run } of columns) {
+    yield* fiveModesMarkdown(run);
+    yield '\n';
+  }
+}
+
+/** Writes matrix.txt and matrix.md into a folder, and five-modes.md where runs had such cases. Throws HostTrouble. */
 export const writeMatrix = (folder: string, columns: readonly Column[]): void => {
   writeWhole(join(folder, 'matrix.txt'), [matrixText(columns)]);
   writeWhole(join(folder, 'matrix.md'), [matrixMarkdown(columns)]);
+  const tables = columns.filter(({ run }) => tableOf(run) !== undefined);
+  if (tables.length > 0) writeWhole(join(folder, FIVE_MODES), fiveModesOfAll(tables));
 };
 
 /** The exit code of several runs: what was found against any kernel wins, then what kept a run from its end or its beginning. */

@@ -124,6 +124,24 @@ export const AVAILABLE = question('available', {
   },
 });
 
+export const INFO_ARGSZ = question('info-argsz', {
+  asks: 'GET_INFO with more room (256) than is needed, before the device is opened: argsz afterwards',
+  valueAt: { name: 'argsz', at: 0, width: 4 },
+  cells: {
+    ...alike(TYPE1_MODES, {
+      returns: 0n,
+      value: 256n,
+      source: `${HEADER}: argsz will be updated to report the necessary buffer size, where it does not suffice`,
+    }),
+    ...alike(COMPAT_MODES, {
+      returns: 0n,
+      value: 72n,
+      source: `${COMPAT}: iommufd_vfio_iommu_get_info(): the size of structure and capabilities, always`,
+    }),
+    iommufd: { none: 'IOMMUFD has commands of their own for what GET_INFO tells' },
+  },
+});
+
 /** What memory holds: filled with 0x11, and 0x22 where the device wrote. */
 const BYTES = { name: 'bytes', at: 0, width: 4 } as const satisfies ValueAt;
 const OLD = 0x1111_1111n;
@@ -170,6 +188,7 @@ export const CONTAINER_QUESTIONS = [
   LEFT_WITHOUT_GROUP,
   DIRTY_START,
   AVAILABLE,
+  INFO_ARGSZ,
   REACHES_SECOND_HALF,
   REACHES_FIRST_HALF,
 ];
