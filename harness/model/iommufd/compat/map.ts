@@ -1,3 +1,4 @@
+import { MAP_FLAGS, MAP_MEMORY_TO_TOP, MAP_WITHOUT_GROUP, refusal } from '../../../spec/five-modes/index.ts';
 import { IOMMU_IOAS_MAP_FIXED_IOVA, IOMMU_IOAS_MAP_READABLE, IOMMU_IOAS_MAP_WRITEABLE } from '../../../uapi/iommufd.ts';
 import {
   VFIO_DMA_MAP_FLAG_READ,
@@ -84,7 +85,7 @@ const OBJECTIONS = [
     says: 'MAP_DMA on /dev/iommu with flags other than READ and WRITE, VADDR among them, is refused with EINVAL.',
     source: `${SOURCE}; iommufd_vfio_check_extension(): UPDATE_VADDR is not supported`,
     stage: 'arguments',
-    errnos: ['EINVAL'],
+    errnos: refusal(MAP_FLAGS, 'compat-v2'),
     when: ({ given }) => (given.flags & ~(VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)) !== 0,
   }),
   refuses({
@@ -92,7 +93,7 @@ const OBJECTIONS = [
     says: 'MAP_DMA on /dev/iommu before a group was given it is refused with ENODEV.',
     source: `get_compat_ioas(), ${SOURCE}`,
     stage: 'object',
-    errnos: ['ENODEV'],
+    errnos: refusal(MAP_WITHOUT_GROUP, 'compat-v2'),
     when: ({ ioas }) => ioas === undefined,
   }),
   refuses({
@@ -100,7 +101,7 @@ const OBJECTIONS = [
     says: 'MAP_DMA on /dev/iommu of memory that ends at 2^64 or goes beyond it is refused with EOVERFLOW.',
     source: 'iopt_alloc_user_pages(), drivers/iommu/iommufd/pages.c: check_add_overflow()',
     stage: 'memory',
-    errnos: ['EOVERFLOW'],
+    errnos: refusal(MAP_MEMORY_TO_TOP, 'compat-v2'),
     when: ({ given: { vaddr, size } }) => vaddr + size >= TWO_TO_THE_64,
   }),
   ...placingObjections(MAP_DMA, 'compat/map', SOURCE)

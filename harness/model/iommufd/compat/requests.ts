@@ -1,3 +1,4 @@
+import { DIRTY_START, refusal, SET_UNSUPPORTED, SET_WITHOUT_GROUP } from '../../../spec/five-modes/index.ts';
 import {
   VFIO_API_VERSION,
   VFIO_CHECK_EXTENSION,
@@ -91,7 +92,7 @@ const SET_IOMMU_OBJECTIONS = [
     says: 'SET_IOMMU on /dev/iommu with a number that is no type of it is refused with EINVAL, with a group or without.',
     source: `iommufd_vfio_set_iommu(), ${COMPAT}`,
     stage: 'type',
-    errnos: ['EINVAL'],
+    errnos: refusal(SET_UNSUPPORTED, 'compat-v2'),
     when: ({ number }) => number !== VFIO_TYPE1_IOMMU && number !== VFIO_TYPE1v2_IOMMU,
   }),
   refuses({
@@ -99,7 +100,7 @@ const SET_IOMMU_OBJECTIONS = [
     says: 'SET_IOMMU on /dev/iommu before a group was given it is refused with ENODEV.',
     source: `${HEADER}: A group must be set to this file descriptor before this ioctl is available; get_compat_ioas(), ${COMPAT}`,
     stage: 'ioas',
-    errnos: ['ENODEV'],
+    errnos: refusal(SET_WITHOUT_GROUP, 'compat-v2'),
     when: ({ ioas }) => ioas === undefined,
   }),
   refuses({
@@ -136,7 +137,7 @@ export const UNKNOWN_REQUEST: Objection<{ readonly context: Context; readonly re
   level: 'must',
   says: 'Of the requests of containers /dev/iommu takes GET_API_VERSION, CHECK_EXTENSION, SET_IOMMU, GET_INFO, MAP_DMA and UNMAP_DMA; DIRTY_PAGES and others are refused with ENOTTY.',
   source: `iommufd_vfio_ioctl(), ${COMPAT}`,
-  errnos: ['ENOTTY'],
+  errnos: refusal(DIRTY_START, 'compat-v2'),
   when: ({ context, request: number }) => context.law.provision('iommufd', number) === undefined,
 };
 

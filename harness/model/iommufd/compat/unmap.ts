@@ -1,4 +1,4 @@
-import { CUT_FIRST_HALF, refusal } from '../../../spec/five-modes/index.ts';
+import { CUT_FIRST_HALF, CUT_WITHIN_PAGE, refusal, UNMAP_BEYOND } from '../../../spec/five-modes/index.ts';
 import { offsetOf } from '../../../uapi/struct.ts';
 import { VFIO_DMA_UNMAP_FLAG_ALL, VFIO_IOMMU_UNMAP_DMA, vfioIommuType1DmaUnmap } from '../../../uapi/vfio.ts';
 import { field, type Objection, objection, request, rule } from '../../clauses.ts';
@@ -200,7 +200,7 @@ const OBJECTIONS = [
     says: 'UNMAP_DMA on /dev/iommu as type1 that would cut a mapping where no page ends is refused with EINVAL.',
     source: 'iopt_area_split(), drivers/iommu/iommufd/io_pagetable.c',
     stage: 'cut',
-    errnos: ['EINVAL'],
+    errnos: refusal(CUT_WITHIN_PAGE, 'compat-v1'),
     when: cutsWithinPage,
   }),
   refuses({
@@ -217,7 +217,7 @@ const OBJECTIONS = [
     says: 'UNMAP_DMA on /dev/iommu of a range that goes beyond 2^64 is refused with EOVERFLOW.',
     source: 'iopt_unmap_iova(), drivers/iommu/iommufd/io_pagetable.c: check_add_overflow()',
     stage: 'range',
-    errnos: ['EOVERFLOW'],
+    errnos: refusal(UNMAP_BEYOND, 'compat-v2'),
     when: ({ all, asked: { iova, size } }) => !all && overflows(iova, size),
     out: sizeWhenRefused(() => []),
     leaves: divideAtEnds,
