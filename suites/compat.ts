@@ -765,6 +765,19 @@ clause('compat/device-reaches', () => {
     device.writes(A.iova);
     g.memory.read(0n, 16n).shows(0, u64(0x1111111111111111n));
   });
+  test('a file, from its second page on', (s) => {
+    const g = v2(s, 'iommu');
+    const device = withEdu(s, g);
+    const fd = s.main.memfd(0x4000n);
+    const file = s.main.maps(fd, 0x4000n);
+    file.fill(0x33);
+    commands(g).mapFile({ fd, start: PAGE, iova: A.iova, length: 0x2000n }).returns(0);
+    device.reads(A.iova);
+    file.fill(0x44);
+    device.writes(A.iova + PAGE);
+    file.read(2n * PAGE, 8n).shows(0, u64(0x3333333333333333n));
+    file.read(PAGE, 8n).shows(0, u64(0x4444444444444444n));
+  });
   test('nothing after it was unmapped', (s) => {
     const g = v2(s, 'iommu');
     const device = withEdu(s, g);
@@ -798,6 +811,19 @@ clause('compat/device-reaches', () => {
   });
 });
 clause('compat/device-writes', () => {
+  test('not by a copy that may only be read', (s) => {
+    const g = v2(s, 'iommu');
+    const device = withEdu(s, g);
+    g.map(A).returns(0);
+    const flags = iommufd.IOMMU_IOAS_MAP_READABLE | iommufd.IOMMU_IOAS_MAP_FIXED_IOVA;
+    commands(g).copy({ to: 1, source: A.iova, target: 0x20000n, length: A.size, flags }).returns(0);
+    device.reads(0x20000n);
+    g.memory.fill(0x22);
+    device.writes(0x20000n);
+    g.memory.read(0n, 8n).shows(0, u64(0x2222222222222222n));
+    device.writes(A.iova);
+    g.memory.read(0n, 8n).shows(0, u64(0x1111111111111111n));
+  });
   test('not where it may only read', (s) => {
     const g = v2(s, 'iommu');
     const device = withEdu(s, g);

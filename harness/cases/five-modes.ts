@@ -124,20 +124,30 @@ const groundOf = (parts: Parts): Ground => {
   };
 };
 
-/** The cases of a row: one for each mode in which it makes sense. What `write` says last is what is asked. */
-export const inModes = (row: Question, write: (s: Scenario, mode: Mode) => Said): void =>
+/** What a case says last is what is asked. */
+type Write = (s: Scenario, mode: Mode) => Said;
+
+/** The cases of a row: one for each mode in which it makes sense. */
+export const inModes = (row: Question, write: Write): void =>
   clause(row.id, () => {
-    for (const mode of MODES) {
-      const cell = row.cells[mode];
-      if ('none' in cell) continue;
-      test(mode, (s) => {
-        expectCell(write(s, mode), cell, ('valueAt' in cell ? cell.valueAt : undefined) ?? row.valueAt);
-        s.asks(askedOf(row, mode, cell));
-      });
-    }
+    for (const mode of MODES) if (!('none' in row.cells[mode])) test(mode, (s) => answerIn(s, row, mode, write));
   });
 
-const expectCell = (said: Said, cell: Exclude<Cell, { none: string }>, at: ValueAt | undefined): void => {
+/** Writes the case of one cell, which must be one in which the question makes sense. */
+export const answerIn = (s: Scenario, row: Question, mode: Mode, write: Write): void => {
+  const cell = row.cells[mode];
+  if ('none' in cell) throw new RangeError(`${row.id} is not asked in ${mode}`);
+  expectCell(write(s, mode), cell, placeOf(row, cell));
+  s.asks(askedOf(row, mode, cell));
+};
+
+type Answered = Exclude<Cell, { none: string }>;
+
+/** Where the number stands that an answer holds. */
+const placeOf = ({ valueAt }: Question, cell: Answered): ValueAt | undefined =>
+  ('valueAt' in cell ? cell.valueAt : undefined) ?? valueAt;
+
+const expectCell = (said: Said, cell: Answered, at: ValueAt | undefined): void => {
   if ('refused' in cell) said.refused(...cell.refused);
   else if (cell.returns === 'anything') said.succeeds();
   else said.returns(cell.returns);
@@ -148,18 +158,14 @@ const expectCell = (said: Said, cell: Exclude<Cell, { none: string }>, at: Value
 };
 
 /** What is told of a question in one mode. */
-const askedOf = (
-  row: Question,
-  mode: Mode,
-  cell: Exclude<Cell, { none: string }>,
-): Parameters<Scenario['asks']>[0] => ({
+const askedOf = (row: Question, mode: Mode, cell: Answered): Parameters<Scenario['asks']>[0] => ({
   asks: row.asks,
   mode,
   column: MODES.indexOf(mode),
   expected: cellText(row, cell),
   source: cell.source,
   tell: ({ ret, errno, out }) => {
-    const at = ('valueAt' in cell ? cell.valueAt : undefined) ?? row.valueAt;
+    const at = placeOf(row, cell);
     const told =
       errno === 0 ? ('returns' in cell && cell.returns === 'anything' ? 'succeeds' : withUnit(row, ret)) : errno;
     const tells = errno === 0 || cell.value !== undefined;

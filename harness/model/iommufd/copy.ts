@@ -11,7 +11,7 @@ import { u64Bytes } from '../type1/bytes.ts';
 import { greatest, least } from '../world/big.ts';
 import { areasIn, CHOOSES_IOVA, isAligned, isHighest, overflows } from './areas.ts';
 import { outOfReach, overLimit, settle } from './pinned.ts';
-import { ACCESS, KNOWN_FLAGS } from './placing.ts';
+import { ACCESS, KNOWN_FLAGS, writes } from './placing.ts';
 import { type Area, type Context, type Ioas, isUsable } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_COPY';
@@ -48,9 +48,10 @@ const partsOf = (ioas: Ioas, start: bigint, end: bigint): readonly Area[] => {
 const carryOut = (call: CopyCall): void => {
   const to = call.iova();
   if (to === undefined) return;
+  const readOnly = writes(call.asked.flags) ? {} : { readOnly: true as const };
   for (const { start, end, pages, from } of call.parts()) {
     const at = to + (start - call.asked.src_iova);
-    call.to?.areas.insert({ start: at, end: at + (end - start), pages, from });
+    call.to?.areas.insert({ start: at, end: at + (end - start), pages, from, ...readOnly });
   }
   settle(call.context);
 };

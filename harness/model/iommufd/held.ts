@@ -1,11 +1,11 @@
-import type { Run } from '../world/address-space.ts';
+import type { PageStore } from '../world/page-store.ts';
 import type { Pages } from './state.ts';
 
 /* The pages that hardware reaches: those that stood there when they were pinned. */
 
-/** A page of a run. */
+/** Where a page is. */
 interface Held {
-  readonly run: Run;
+  readonly pages: PageStore;
   readonly page: number;
 }
 
@@ -28,11 +28,13 @@ export const hold = (pages: Pages, spans: readonly Span[], pageSize: bigint): vo
   heldBy.set(pages, now);
 };
 
-const pin = ({ kind, vaddr, writable, owner }: Pages, number: bigint, pageSize: bigint): Held | undefined => {
-  if (kind === 'file' || !owner.space.alive) return undefined;
-  const at = vaddr - (vaddr % pageSize) + number * pageSize;
-  const [run] = owner.space.pin(at, 1, { write: writable, own: true }).runs;
-  return run && { run, page: run.first };
+const pin = (pages: Pages, number: bigint, pageSize: bigint): Held | undefined => {
+  const { vaddr, writable, owner, object } = pages;
+  const first = vaddr / pageSize + number;
+  if (object !== undefined) return { pages: object.storeAt(Number(first)).store, page: Number(first) };
+  if (!owner.space.alive) return undefined;
+  const [run] = owner.space.pin(first * pageSize, 1, { write: writable, own: true }).runs;
+  return run && { pages: run.pages, page: run.first };
 };
 
 /** Whether any page of a memory was held since it was mapped. */

@@ -3,6 +3,7 @@ import { offsetOf, sizeOf } from '../../uapi/struct.ts';
 import { field, type Objection, objection, request } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
+import type { MemoryObject } from '../world/memory-object.ts';
 import type { OpenFile } from '../world/process.ts';
 import { overflows } from './areas.ts';
 import { newPages } from './pinned.ts';
@@ -20,10 +21,10 @@ interface MapFileCall extends Placing {
   readonly file: OpenFile | undefined;
 }
 
-/** In bytes; 0 for what is no memfd. */
-const sizeOfFile = (file: OpenFile | undefined): bigint => {
+/** What a memfd holds. */
+const objectOf = (file: OpenFile | undefined): MemoryObject | undefined => {
   const backing = file?.file.backing?.({ offset: 0n, size: 0n, share: 'shared', write: false });
-  return backing?.kind === 'memory' ? BigInt(backing.object.sizeBytes) : 0n;
+  return backing?.kind === 'memory' ? backing.object : undefined;
 };
 
 const MAP_FILE = request<Context, MapFileCall>({
@@ -43,13 +44,16 @@ const MAP_FILE = request<Context, MapFileCall>({
       writable: argument.writable(0, sizeOf(iommuIoasMapFile)),
       file,
       from: asked.start,
-      pages: () =>
-        newPages(context, caller, {
+      pages: () => {
+        const object = objectOf(file);
+        return newPages(context, caller, {
           kind: 'file',
           vaddr: asked.start,
           writable: writes(asked.flags),
-          fileSize: () => sizeOfFile(file),
-        }),
+          fileSize: () => BigInt(object?.sizeBytes ?? 0),
+          ...(object === undefined ? {} : { object }),
+        });
+      },
       iova() {
         return placeOf(this);
       },

@@ -14,7 +14,7 @@ const RLIMIT = 'include/uapi/linux/iommufd.h: IOMMU_OPTION_RLIMIT_MODE';
 export const newPages = (
   { perProcess }: Context,
   caller: Process,
-  stated: Pick<Pages, 'kind' | 'vaddr' | 'writable' | 'fileSize'>,
+  stated: Pick<Pages, 'kind' | 'vaddr' | 'writable' | 'fileSize' | 'object'>,
 ): Pages => ({
   ...stated,
   mode: caller.capable('ipc_lock') ? 'none' : perProcess ? 'process' : 'user',

@@ -4,6 +4,7 @@ import type { Law } from '../law.ts';
 import type { AddressSpace } from '../world/address-space.ts';
 import { greatest } from '../world/big.ts';
 import { IntervalMap } from '../world/interval-map.ts';
+import type { MemoryObject } from '../world/memory-object.ts';
 import type { Process } from '../world/process.ts';
 import type { Compat } from './compat/state.ts';
 
@@ -59,6 +60,8 @@ export interface Area {
   readonly pages: Pages;
   /** The first byte of it within the pages. */
   readonly from: bigint;
+  /** Devices may not write by it, be its memory such that they could. */
+  readonly readOnly?: true;
 }
 
 /** Memory that was mapped once, and may be in many areas since. */
@@ -71,6 +74,8 @@ export interface Pages {
   readonly writable: boolean;
   /** The size of the file now, in bytes. */
   readonly fileSize?: () => bigint;
+  /** What the file holds. */
+  readonly object?: MemoryObject;
   /** `none`: the process may lock what it likes; `user` and `process`: whose limit counts. */
   readonly mode: 'none' | 'user' | 'process';
   owner: Owner;

@@ -19,9 +19,9 @@ const REACHES = rule<(ioas: Ioas | undefined, iova: bigint) => Area | undefined>
 const WRITES = rule<(area: Area) => boolean>({
   id: 'compat/device-writes',
   level: 'must',
-  says: 'A device does not write memory that was mapped on /dev/iommu without WRITE; the memory stays as it was.',
+  says: 'A device does not write memory that was mapped on /dev/iommu without WRITE, or copied there without; the memory stays as it was.',
   source: 'include/uapi/linux/vfio.h: VFIO_IOMMU_MAP_DMA: writable from device',
-  rule: ({ pages }) => pages.writable,
+  rule: ({ pages, readOnly }) => pages.writable && readOnly !== true,
 });
 
 /** The IOMMU as a device meets it that is attached to an IO address space: where an access leads, or `undefined` when it is blocked. */
@@ -38,10 +38,7 @@ export const translateIoas = (
   const page = BigInt(pageSizeBytes);
   const byte = (area.pages.vaddr % page) + area.from + (iova - area.start);
   const held = heldPage(area.pages, byte / page);
-  if (held === undefined) return undefined;
-  const { run } = held;
-  // Memory that nobody wrote before it was pinned to be read is the process's own from then on.
-  return { pages: run.pages, page: held.page, clause: reaches };
+  return held && { ...held, clause: reaches };
 };
 
 export const COMPAT_REACHING_CLAUSES = [REACHES, WRITES];
