@@ -51,7 +51,7 @@ export const ROOMS: readonly Room[] = [
       oracle: 'all',
       program: 'all',
       report: 'all',
-      spec: 'types',
+      spec: 'all',
       uapi: 'all',
     },
     // One of them runs a case on the kernel that it stands on, so it puts together what the commands otherwise do.

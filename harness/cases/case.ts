@@ -24,6 +24,24 @@ export interface Need {
   readonly met: (platform: Platform) => boolean;
 }
 
+/** The call of a case that answers a question of a table, and what the table has for it. */
+export interface Asked {
+  /** Index of the call among the program's calls. */
+  readonly step: number;
+  /** The question, and which column of the table answers it. */
+  readonly asks: string;
+  readonly mode: string;
+  readonly column: number;
+  readonly expected: string;
+  readonly source: string;
+  /** What was answered, as the table would have it. */
+  readonly tell: (answer: {
+    readonly ret: bigint;
+    readonly errno: Errno | 0;
+    readonly out?: Uint8Array | undefined;
+  }) => string;
+}
+
 /** One case: a clause, a title, a program and what it must show. Pure data; made when its suite is loaded. */
 export interface Case {
   /** `type1/map-overlap: identical` */
@@ -34,6 +52,8 @@ export interface Case {
   readonly steps: Program['steps'];
   readonly expectations: readonly Expectation[];
   readonly needs: readonly Need[];
+  /** It answers a question of a table. */
+  readonly asked?: Asked;
   /** It has no program: its clause is held against what was built instead. */
   readonly inspects?: true;
 }

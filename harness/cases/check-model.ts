@@ -64,8 +64,9 @@ const speaksOf = ({ iterations }: Expectation, iteration: number): boolean =>
   iterations === undefined || (iteration >= iterations.first && iteration <= iterations.last);
 
 const agrees = (outcome: Outcome, { result, out }: Expectation): boolean => {
-  if ('refused' in result) return outcome.errno !== 0 && result.refused.includes(outcome.errno);
-  if (outcome.errno !== 0) return false;
+  if ('refused' in result) {
+    if (outcome.errno === 0 || !result.refused.includes(outcome.errno)) return false;
+  } else if (outcome.errno !== 0) return false;
   if ('returns' in result && !('exactly' in outcome.ret && outcome.ret.exactly === result.returns)) return false;
   return (out ?? []).every(({ at, bytes }) => promised(outcome.out, at, bytes));
 };

@@ -81,6 +81,8 @@ export interface Context {
   /** Makes an IOAS; says that it gets this id. */
   alloc(id: number): Said;
   destroy(id: number): Said;
+  /** VFIO_IOAS, with one of its operations. */
+  vfioIoas(op: number, ioas?: number, reserved?: number): Said;
   /** Attaches a mock device. */
   attachMock(ioas: number): Said;
   map(request: MapRequest): Said;
@@ -121,7 +123,8 @@ export const withIoas = (s: Scenario): Context => {
   return context;
 };
 
-const contextOf = (fd: string, actor: Actor): Context => {
+/** The words of IOMMUFD for a descriptor. */
+export const contextOf = (fd: string, actor: Actor): Context => {
   const command = (request: bigint, arg: Arg): Said => actor.does({ op: 'ioctl', fd, request, arg });
   return {
     fd,
@@ -133,6 +136,11 @@ const contextOf = (fd: string, actor: Actor): Context => {
         .returns(0)
         .shows(offsetOf(type, 'out_ioas_id'), Uint8Array.of(id, 0, 0, 0));
     },
+    vfioIoas: (op, ioas = 0, reserved = 0) =>
+      command(
+        uapi.IOMMU_VFIO_IOAS,
+        inline(encode(uapi.iommuVfioIoas, { size: 12, ioas_id: ioas, op, __reserved: reserved })),
+      ),
     attachMock: (ioas) => {
       const bytes = encode(iommuTestCmd, { size: sizeOf(iommuTestCmd), op: IOMMU_TEST_OP_MOCK_DOMAIN, id: ioas });
       return command(IOMMU_TEST_CMD, inline(bytes));

@@ -1,10 +1,11 @@
 import type { KnownDifference } from '../oracle/known.ts';
 import type { Divergence, Verdict } from '../oracle/verdict.ts';
+import { initialBytes } from '../program/inline.ts';
 import { printObservations } from '../program/observation-text.ts';
 import type { Program, Run } from '../program/step.ts';
 import { printProgram } from '../program/text.ts';
 import type { CaseRecord } from '../report/record.ts';
-import type { Case } from './case.ts';
+import type { Asked, Case } from './case.ts';
 
 /** The record that is kept of one case. */
 export const recordOfCase = (
@@ -27,6 +28,7 @@ export const recordOfCase = (
     ...(first === undefined
       ? {}
       : { known: { id: known.map((each) => each.id).join(', '), reason: known.map((each) => each.reason).join(' ') } }),
+    ...(one.asked === undefined ? {} : { answer: answerOf(one.asked, program, run) }),
     durationMs: (run?.durationUs ?? 0) / 1000,
     program: printProgram(program),
     observed: run === undefined ? '' : printObservations(run.observations),
@@ -39,6 +41,24 @@ const logOf = (run: Run | undefined): Pick<CaseRecord, 'kernelLog'> => {
   const last = run !== undefined && 'console' in run.ending ? run.ending.console : [];
   if (run?.kernelLog === undefined && last.length === 0) return {};
   return { kernelLog: [...(run?.kernelLog ?? []), ...last] };
+};
+
+/** What a table shows of a case. */
+const answerOf = (
+  { step, asks, mode, column, expected, source, tell }: Asked,
+  program: Program,
+  run: Run | undefined,
+): NonNullable<CaseRecord['answer']> => {
+  const seen = run?.observations.find((one) => one.step === step);
+  const observed =
+    seen === undefined ? undefined : 'mishap' in seen ? seen.mishap : tell({ out: argumentOf(program, step), ...seen });
+  return { asks, mode, column, expected, source, ...(observed === undefined ? {} : { observed }) };
+};
+
+/** The argument of a call as it goes in: what an observation leaves out did not change. */
+const argumentOf = ({ steps, lets }: Program, step: number): Uint8Array | undefined => {
+  const call = steps.flatMap((one) => (one.op === 'repeat' ? one.body : [one]))[step];
+  return call?.op === 'ioctl' ? initialBytes(call.arg, 0, lets) : undefined;
 };
 
 const divergencesOf = (verdict: Verdict): readonly Divergence[] => {

@@ -1,6 +1,6 @@
 import type { Call, Op, Place, Program, Prot, Repeat, Share, Step } from '../program/step.ts';
 import type { Errno } from '../uapi/errno.ts';
-import type { Case, Expectation, Need } from './case.ts';
+import type { Asked, Case, Expectation, Need } from './case.ts';
 
 /** What a case says of the call it has just written. Saying nothing leaves the call to the model. */
 export interface Said {
@@ -10,7 +10,7 @@ export interface Said {
   refused(...errnos: readonly [Errno, ...Errno[]]): Said;
   /** It must return this value. */
   returns(value: bigint | number): Said;
-  /** Its output must hold these bytes there (and must have succeeded). */
+  /** Its output must hold these bytes there (and, unless it is said to be refused, must have succeeded). */
   shows(at: number, bytes: Uint8Array): Said;
 }
 
@@ -87,7 +87,9 @@ export interface Scenario {
   fresh(base: string): string;
   /** Runs what `write` writes `count` times; strides move the arguments. */
   repeat(count: number, write: () => void): void;
-  build(): Pick<Case, 'steps' | 'expectations' | 'needs'>;
+  /** The call that was written last answers a question of a table. */
+  asks(question: Omit<Asked, 'step'>): void;
+  build(): Pick<Case, 'steps' | 'expectations' | 'needs' | 'asked'>;
 }
 
 /** A new, empty scenario. Pure: nothing runs before the case does. */
@@ -98,6 +100,7 @@ export const scenario = (): Scenario => {
   const used = new Map<string, number>();
   let calls = 0;
   let repeated: Call[] | undefined;
+  let asked: Asked | undefined;
 
   const fresh = (base: string): string => {
     const count = (used.get(base) ?? 0) + 1;
@@ -122,7 +125,15 @@ export const scenario = (): Scenario => {
       const block: Repeat = { op: 'repeat', count, body };
       steps.push(block);
     },
-    build: () => ({ steps: steps satisfies Program['steps'], expectations, needs }),
+    asks: (question) => {
+      asked = { ...question, step: calls - 1 };
+    },
+    build: () => ({
+      steps: steps satisfies Program['steps'],
+      expectations,
+      needs,
+      ...(asked === undefined ? {} : { asked }),
+    }),
   };
 };
 

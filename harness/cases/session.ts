@@ -80,9 +80,13 @@ export const createSession = (options: SessionOptions): Session => {
     return sent?.boot !== undefined && host?.boot !== undefined && host.boot() !== sent.boot;
   };
 
+  /** What of a platform the revision speaks of: to one that does not state IOMMUFD there is none. */
+  const stated = (platform: Platform): Platform =>
+    platform.iommufd && !options.inForce('iommufd/open') ? { ...platform, iommufd: false } : platform;
+
   /** Why a case cannot run here. */
   const unsupported = (one: Case, platform: Platform): string | undefined =>
-    one.needs.find((need) => !need.met(platform))?.reason;
+    one.needs.find((need) => !need.met(stated(platform)))?.reason;
 
   const startOn = (hosts: readonly [Host, ...Host[]]): ((one: Case) => Promise<CaseRecord>) => {
     const fallen = new Set(cases.map(({ id }) => id).filter((id) => tookDown(id, hosts)));

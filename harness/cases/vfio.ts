@@ -211,7 +211,8 @@ export const TWO_GROUPS = {
   met: (platform: { readonly groups: readonly unknown[] }): boolean => platform.groups.length >= 2,
 };
 
-const containerOf = (fd: string, actor: Actor): Container => {
+/** A container's words for a descriptor, be it one of /dev/iommu that stands for a container. */
+export const containerOf = (fd: string, actor: Actor): Container => {
   const ioctl = (request: bigint, arg: Arg): Said => actor.does({ op: 'ioctl', fd, request, arg });
   const dirty = (flags: number): Said =>
     ioctl(uapi.VFIO_IOMMU_DIRTY_PAGES, inline(encode(uapi.vfioIommuType1DirtyBitmap, { argsz: 8, flags })));

@@ -87,7 +87,15 @@ const firstOf = (sources: readonly Files[], path: string): ReturnType<Files> => 
 
 const newGroup = (law: Law, platform: Platform, described: Platform['groups'][number]): Group => {
   const devices: Device[] = [];
-  const group: Group = { platform: described, devices, container: undefined, opened: false, closed: false, bound: 0 };
+  const group: Group = {
+    platform: described,
+    devices,
+    container: undefined,
+    iommufd: undefined,
+    opened: false,
+    closed: false,
+    bound: 0,
+  };
   devices.push(...described.devices.map((device) => newDevice(law, platform, group, device)));
   return group;
 };
@@ -101,6 +109,7 @@ const newDevice = (law: Law, platform: Platform, group: Group, described: Platfo
     ),
     opened: 0,
     reach: undefined,
+    detach: undefined,
     mediated: undefined,
   };
   return device;

@@ -16,6 +16,9 @@ import { inline, number, outBytes, outcomesOf, PAGE, ready, testbed } from './ty
 
 const CLAUSES = [...inForce(LINUX_6_1).values()];
 
+/** The rows of the table of five modes state no rule of their own: what they say follows from the clauses of each mode. */
+const RULES = CLAUSES.filter((clause) => !('cells' in clause));
+
 const revise = (...clauses: readonly Clause[]): Revision => ({
   id: 'revised',
   base: LINUX_6_1,
@@ -42,7 +45,7 @@ describe('clauses of linux-6.1', () => {
     const consulted = new Set<string>();
     const watched = CLAUSES.map((clause) => watch(clause, () => consulted.add(clause.id)));
     tour({ id: 'watched', summary: 'for a test', clauses: byId(...watched) }, (clause) => consulted.add(clause.id));
-    expect(CLAUSES.map(({ id }) => id).filter((id) => !consulted.has(id))).to.deep.equal([]);
+    expect(RULES.map(({ id }) => id).filter((id) => !consulted.has(id))).to.deep.equal([]);
   });
 });
 

@@ -1,5 +1,5 @@
 import { bounded, boundedLine, cleanLine, cleanText } from './clean.ts';
-import type { CaseRecord, NotRun, RunMeta, RunRecord } from './record.ts';
+import type { Answer, CaseRecord, NotRun, RunMeta, RunRecord } from './record.ts';
 
 /**
  * The door of the report: whatever comes from suites, hosts and errors is made harmless and held to a size here, before
@@ -37,10 +37,20 @@ export const keptRecord = (record: CaseRecord): CaseRecord => ({
   ...(record.known === undefined
     ? {}
     : { known: { id: keptLine(record.known.id), reason: keptLine(record.known.reason) } }),
+  ...(record.answer === undefined ? {} : { answer: keptAnswer(record.answer) }),
   durationMs: Number.isFinite(record.durationMs) ? Math.max(0, record.durationMs) : 0,
   program: keptText(record.program),
   observed: keptText(record.observed),
   ...(record.kernelLog === undefined ? {} : { kernelLog: record.kernelLog.slice(0, LOG_LINES).map(keptLine) }),
+});
+
+const keptAnswer = ({ asks, mode, column, expected, source, observed }: Answer): Answer => ({
+  asks: keptLine(asks),
+  mode: keptLine(mode),
+  column,
+  expected: keptLine(expected),
+  source: keptLine(source),
+  ...(observed === undefined ? {} : { observed: keptLine(observed) }),
 });
 
 /** What is known of a run, as it is kept. */

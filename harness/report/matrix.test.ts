@@ -36,6 +36,18 @@ describe('matrix', () => {
     expect(matrixText([same, { ...same, name: 'y' }])).not.to.contain('type1/map-overlap');
   });
 
+  it('leaves cells of the table of five modes to that, unless one is not as it should be', () => {
+    const cell = { answer: { asks: 'a', mode: 'v1', column: 0, expected: '0', source: 'here' } };
+    const skipped = aRecord('a', { ...cell, verdict: 'unsupported', reason: 'no' });
+    const at = (record: typeof skipped): string =>
+      matrixText([
+        { name: 'x', run: aRun([skipped]) },
+        { name: 'y', run: aRun([record]) },
+      ]);
+    expect(at(aRecord('a', cell))).not.to.contain('type1/map-overlap');
+    expect(at(aDifference('a', cell))).to.contain('type1/map-overlap  skipped 1');
+  });
+
   it('is a table of Markdown in which text stays text', () => {
     const lines = matrixMarkdown(COLUMNS).trimEnd().split('\n');
     expect(lines[0]).to.equal('|  | 6.1 | 7.2 | mine |');

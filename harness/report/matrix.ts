@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { EXIT } from '../trouble.ts';
 import { writeWhole } from './files.ts';
+import { FIVE_MODES, fiveModesMarkdown, tableOf } from './five-modes.ts';
 import { code, inline } from './markdown.ts';
 import type { CaseRecord, RunRecord } from './record.ts';
 import { type Ended, endedAs, tallyOf } from './tally.ts';
@@ -19,6 +20,8 @@ type Cell = string;
 interface Row {
   readonly clause: string;
   readonly cells: readonly Cell[];
+  /** Its cases are cells of the table of five modes. */
+  readonly table?: boolean;
 }
 
 const WORST_FIRST: readonly (readonly [Ended, string])[] = [
@@ -46,12 +49,18 @@ const rowsOf = (columns: readonly Column[]): readonly Row[] => {
     return clauses;
   });
   const clauses = [...new Set(byClause.flatMap((one) => [...one.keys()]))];
-  return clauses.map((clause) => ({ clause, cells: byClause.map((one) => cellOf(one.get(clause) ?? [])) }));
+  return clauses.map((clause) => ({
+    clause,
+    cells: byClause.map((one) => cellOf(one.get(clause) ?? [])),
+    table: byClause.some((one) => one.get(clause)?.some(({ answer }) => answer !== undefined)),
+  }));
 };
 
-/** Whether there is anything to say of a clause: kernels differ, or one of them does not simply conform. */
-const isWorthTelling = ({ cells }: Row): boolean =>
-  cells.some((cell) => !cell.startsWith('ok ')) || new Set(cells).size > 1;
+/** Whether there is anything to say of a clause: kernels differ, or one of them does not simply conform. What modes a kernel does not have is told by its table. */
+const isWorthTelling = ({ cells, table }: Row): boolean =>
+  table
+    ? cells.some((cell) => !/^(ok|skipped|-)/.test(cell))
+    : cells.some((cell) => !cell.startsWith('ok ')) || new Set(cells).size > 1;
 
 const totals = (columns: readonly Column[]): readonly Row[] => {
   const tallies = columns.map(({ run }) => tallyOf(run));
@@ -90,10 +99,20 @@ export const matrixMarkdown = (columns: readonly Column[]): string => {
   ].join('\n');
 };
 
-/** Writes matrix.txt and matrix.md into a folder. Throws HostTrouble. */
+/** The tables of five modes, one kernel after another. */
+function* fiveModesOfAll(columns: readonly Column[]): Generator<string> {
+  for (const { run } of columns) {
+    yield* fiveModesMarkdown(run);
+    yield '\n';
+  }
+}
+
+/** Writes matrix.txt and matrix.md into a folder, and five-modes.md where runs had such cases. Throws HostTrouble. */
 export const writeMatrix = (folder: string, columns: readonly Column[]): void => {
   writeWhole(join(folder, 'matrix.txt'), [matrixText(columns)]);
   writeWhole(join(folder, 'matrix.md'), [matrixMarkdown(columns)]);
+  const tables = columns.filter(({ run }) => tableOf(run) !== undefined);
+  if (tables.length > 0) writeWhole(join(folder, FIVE_MODES), fiveModesOfAll(tables));
 };
 
 /** The exit code of several runs: what was found against any kernel wins, then what kept a run from its end or its beginning. */

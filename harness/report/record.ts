@@ -23,6 +23,17 @@ export const BrokenClause = z.object({
 });
 export type BrokenClause = z.infer<typeof BrokenClause>;
 
+/** A cell of the table of five modes. */
+export const Answer = z.object({
+  asks: z.string().describe('The question, which is the row'),
+  mode: z.string().describe('`type1-v1`, `type1-v2`, `compat-v1`, `compat-v2`, `iommufd`: the column'),
+  column: z.number().describe('Number of the column, from 0 on'),
+  expected: z.string().describe('What the table has there, as far as the kernel of the base is concerned'),
+  source: z.string().describe('Where that stands'),
+  observed: z.string().optional().describe('What the host answered; absent when it was not asked'),
+});
+export type Answer = z.infer<typeof Answer>;
+
 /**
  * What is kept of one case: the single source of every report. One line each in results.jsonl, all of them in
  * results.json. 64-bit values are strings.
@@ -41,6 +52,7 @@ export const CaseRecord = z.object({
     })
     .optional()
     .describe('Set when every broken clause is a known difference of this kernel'),
+  answer: Answer.optional().describe('Set when the case answers a question of the table of five modes'),
   durationMs: z.number().describe('Time the program took on the host, in milliseconds'),
   program: z.string().describe('The program as text (docs/program-format.md)'),
   observed: z.string().describe('What the host answered, as text (docs/program-format.md)'),

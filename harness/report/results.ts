@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { HostTrouble, UsageTrouble } from '../trouble.ts';
 import { writeWhole } from './files.ts';
+import { FIVE_MODES, fiveModesMarkdown, tableOf } from './five-modes.ts';
 import { parseJournal, runOfJournal } from './journal.ts';
 import { writeJunit } from './junit.ts';
 import { keptMeta, keptRecord } from './kept.ts';
@@ -37,6 +38,7 @@ export const writeReports = async (
     into('report.txt', reportText(run, shownFolder(folder))),
     into('report.md', reportMarkdown(run)),
     into('run.tap', [tapOf(run)]),
+    ...(tableOf(run) === undefined ? [] : [into(FIVE_MODES, fiveModesMarkdown(run))]),
     () => {
       for (const record of run.cases) if (!written.has(record.id)) writeCase(folder, record, run);
     },

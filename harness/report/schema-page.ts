@@ -22,6 +22,7 @@ This page is made from \`harness/report/record.ts\`, \`journal.ts\` and \`code.t
 | \`run.tap\` | TAP 14: grows while the run goes on, one point a case |
 | \`junit.xml\` | JUnit, as tap-junit made it of \`run.tap\`, completed; valid against \`fixtures/junit/junit.xsd\` |
 | \`report.txt\`, \`report.md\` | the same for people, 78 columns wide; for a comment or a wiki |
+| \`five-modes.md\` | the table of five modes, where such cases ran: \`answer\` of each case |
 | \`cases/AREA/CLAUSE/CASE/\` | \`verdict.json\`, \`program.txt\`, \`observed.txt\`, \`how-to-run.txt\`, and \`kernel-log.txt\` unless nothing was in it |
 
 Text that came from a host is kept harmless: control and format characters are shown as \`\\xNN\` or \`\\uNNNN\`, half a
@@ -66,6 +67,9 @@ ${table(CaseRecord.shape.broken.element)}
 ### known
 
 ${table(CaseRecord.shape.known.unwrap())}
+### answer
+
+${table(CaseRecord.shape.answer.unwrap())}
 ### Each of notRun
 
 ${table(NotRun)}

@@ -1,5 +1,6 @@
 import { EXIT } from '../trouble.ts';
 import { brokenText } from './explain.ts';
+import { fiveModesLine } from './five-modes.ts';
 import { groupBy } from './group.ts';
 import { count, durationText, rerunCommand, wrap } from './layout.ts';
 import type { CaseRecord, RunRecord } from './record.ts';
@@ -37,6 +38,7 @@ export const summaryText = (run: RunRecord, options: SummaryOptions): string => 
     ...(run.interrupted === undefined
       ? []
       : ['', wrap(`INTERRUPTED, the report is partial: ${run.interrupted.reason}`)]),
+    ...fiveModes(run),
     '',
     totals(tally),
     `Report: ${options.folder}/report.txt`,
@@ -44,6 +46,11 @@ export const summaryText = (run: RunRecord, options: SummaryOptions): string => 
     `Exit code ${exitCode}: ${exitMeaning(exitCode)}`,
     '',
   ].join('\n');
+};
+
+const fiveModes = (run: RunRecord): readonly string[] => {
+  const told = fiveModesLine(run);
+  return told === undefined ? [] : ['', wrap(told)];
 };
 
 const head = (run: RunRecord, tally: Tally): readonly string[] => {

@@ -1,6 +1,13 @@
 import { AREA_CLAUSES } from '../model/iommufd/areas.ts';
 import { CDEV_CLAUSES } from '../model/iommufd/cdev/clauses.ts';
 import { CHANGE_PROCESS_CLAUSES } from '../model/iommufd/change-process.ts';
+import { COMPAT_GROUP_CLAUSES } from '../model/iommufd/compat/group.ts';
+import { COMPAT_INFO_CLAUSES } from '../model/iommufd/compat/info.ts';
+import { COMPAT_IOAS_CLAUSES } from '../model/iommufd/compat/ioas.ts';
+import { COMPAT_MAP_CLAUSES } from '../model/iommufd/compat/map.ts';
+import { COMPAT_REACHING_CLAUSES } from '../model/iommufd/compat/reaching.ts';
+import { COMPAT_REQUEST_CLAUSES } from '../model/iommufd/compat/requests.ts';
+import { COMPAT_UNMAP_CLAUSES } from '../model/iommufd/compat/unmap.ts';
 import { IOAS_COPY_CLAUSES } from '../model/iommufd/copy.ts';
 import { FRAMING_CLAUSES } from '../model/iommufd/framing.ts';
 import { GET_DIRTY_BITMAP_CLAUSES } from '../model/iommufd/get-dirty-bitmap.ts';
@@ -18,6 +25,7 @@ import { PINNED_CLAUSES } from '../model/iommufd/pinned.ts';
 import { IOAS_RANGES_CLAUSES } from '../model/iommufd/ranges.ts';
 import { SET_TRACKING_CLAUSES } from '../model/iommufd/set-tracking.ts';
 import { IOAS_UNMAP_CLAUSES } from '../model/iommufd/unmap.ts';
+import { IOMMUFD_GROUP_CLAUSES } from './iommufd-groups.ts';
 
 /** IOMMUFD: objects, IO address spaces, what is mapped in them, page tables, and devices that are bound. */
 export const IOMMUFD_CLAUSES = [
@@ -41,4 +49,12 @@ export const IOMMUFD_CLAUSES = [
   ...INVALIDATE_CLAUSES,
   ...CDEV_CLAUSES,
   ...HW_INFO_CLAUSES,
+  ...COMPAT_REQUEST_CLAUSES,
+  ...COMPAT_IOAS_CLAUSES,
+  ...COMPAT_MAP_CLAUSES,
+  ...COMPAT_UNMAP_CLAUSES,
+  ...COMPAT_INFO_CLAUSES,
+  ...COMPAT_GROUP_CLAUSES,
+  ...COMPAT_REACHING_CLAUSES,
+  ...IOMMUFD_GROUP_CLAUSES,
 ];

@@ -25,6 +25,7 @@ import { REGION_INFO_CLAUSES } from '../model/type1/region-info.ts';
 import { UNMAP_CLAUSES } from '../model/type1/unmap.ts';
 import { UNMAP_BITMAP_CLAUSES } from '../model/type1/unmap-bitmap.ts';
 import { VADDR_CLAUSES } from '../model/type1/vaddr.ts';
+import { QUESTIONS } from '../spec/five-modes/index.ts';
 import { byId, type Revision } from '../spec/revision.ts';
 import { isStruct } from '../uapi/struct.ts';
 import * as vfio from '../uapi/vfio.ts';
@@ -62,6 +63,7 @@ export const LINUX_6_1: Revision = {
     ...EMULATED_DEVICE_CLAUSES,
     ...IOVA_BITMAP_CLAUSES,
     ...IOVA_BITMAP_ARGUMENT_CLAUSES,
+    ...QUESTIONS,
   ),
   structs: Object.values<unknown>(vfio).filter(isStruct),
   numbers: NUMBERS_OF_6_1,

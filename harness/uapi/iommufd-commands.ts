@@ -1,10 +1,8 @@
 /** The commands of /dev/iommu, and how long their structures are and were at first. */
 import * as uapi from './iommufd.ts';
-import { type AnyStruct, array, offsetOf, sizeOf, struct, u8, u16, u32, u64 } from './struct.ts';
+import { type AnyStruct, array, offsetOf, sizeOf, struct, u8, u32, u64 } from './struct.ts';
 
 /* Structures of commands of which nothing but the framing is stated. */
-
-const iommuVfioIoas = struct('iommu_vfio_ioas', { size: u32, ioas_id: u32, op: u16, __reserved: u16 });
 
 export const iommuHwptAlloc = struct('iommu_hwpt_alloc', {
   size: u32,
@@ -160,7 +158,7 @@ export const IOMMUFD_COMMANDS: readonly Command[] = [
   command('IOMMU_IOAS_MAP', uapi.IOMMU_IOAS_MAP, uapi.iommuIoasMap),
   command('IOMMU_IOAS_UNMAP', uapi.IOMMU_IOAS_UNMAP, uapi.iommuIoasUnmap),
   command('IOMMU_OPTION', uapi.IOMMU_OPTION, uapi.iommuOption),
-  command('IOMMU_VFIO_IOAS', 0x3b88n, iommuVfioIoas),
+  command('IOMMU_VFIO_IOAS', uapi.IOMMU_VFIO_IOAS, uapi.iommuVfioIoas),
   command('IOMMU_HWPT_ALLOC', IOMMU_HWPT_ALLOC, iommuHwptAlloc, offsetOf(iommuHwptAlloc, 'data_type')),
   command('IOMMU_GET_HW_INFO', IOMMU_GET_HW_INFO, iommuHwInfo, offsetOf(iommuHwInfo, 'out_capabilities')),
   command('IOMMU_HWPT_SET_DIRTY_TRACKING', IOMMU_HWPT_SET_DIRTY_TRACKING, iommuHwptSetDirtyTracking),

@@ -99,6 +99,13 @@ export const iommuOption = struct('iommu_option', {
   val64: u64,
 });
 
+export const IOMMU_VFIO_IOAS_GET = 0;
+export const IOMMU_VFIO_IOAS_SET = 1;
+export const IOMMU_VFIO_IOAS_CLEAR = 2;
+
+/** IOMMU_VFIO_IOAS: the IO address space that the requests of a VFIO container are about. */
+export const iommuVfioIoas = struct('iommu_vfio_ioas', { size: u32, ioas_id: u32, op: u16, __reserved: u16 });
+
 export const IOMMU_DESTROY = 0x3b80n;
 export const IOMMU_IOAS_ALLOC = 0x3b81n;
 export const IOMMU_IOAS_ALLOW_IOVAS = 0x3b82n;
@@ -107,5 +114,6 @@ export const IOMMU_IOAS_IOVA_RANGES = 0x3b84n;
 export const IOMMU_IOAS_MAP = 0x3b85n;
 export const IOMMU_IOAS_UNMAP = 0x3b86n;
 export const IOMMU_OPTION = 0x3b87n;
+export const IOMMU_VFIO_IOAS = 0x3b88n;
 export const IOMMU_IOAS_MAP_FILE = 0x3b8fn;
 export const IOMMU_IOAS_CHANGE_PROCESS = 0x3b92n;

@@ -2,10 +2,11 @@ import type { Platform } from '../../program/platform.ts';
 import { answerRequest, refusalOf } from '../answer.ts';
 import type { Law } from '../law.ts';
 import type { Answer } from '../outcome.ts';
-import type { Files, KernelFile } from '../world/kernel-file.ts';
+import type { Files, IoctlCall, KernelFile } from '../world/kernel-file.ts';
 import { markContext } from './cdev/state.ts';
+import { closeIommufd } from './compat/membership.ts';
+import { UNKNOWN_REQUEST } from './compat/requests.ts';
 import { FRAMING, framed, OPENS, requestOf } from './framing.ts';
-import { settle } from './pinned.ts';
 import type { Context } from './state.ts';
 
 const PATH = '/dev/iommu';
@@ -30,13 +31,9 @@ const iommufdFile = (context: Context): KernelFile => {
   const framing = FRAMING.map((stage) => stage.map((one) => law.of(one)));
   const file: KernelFile = {
     kind: 'iommufd',
-    release: () => {
-      context.objects.clear();
-      settle(context);
-    },
+    release: () => closeIommufd(context),
     ioctl: (call): Answer => {
-      if (call.request < FIRST_COMMAND)
-        return { unspecified: 'what a VFIO container takes is not stated for /dev/iommu yet' };
+      if (call.request < FIRST_COMMAND) return answerContainer(context, call);
       const frame = framed(context, call);
       for (const stage of framing) {
         const refusal = refusalOf(stage, frame);
@@ -51,6 +48,15 @@ const iommufdFile = (context: Context): KernelFile => {
   };
   markContext(file, context);
   return file;
+};
+
+/** A request of a VFIO container. */
+const answerContainer = (context: Context, call: IoctlCall): Answer => {
+  const { law } = context;
+  const provision = law.provision('iommufd', call.request);
+  if (provision !== undefined) return answerRequest(provision, context, call);
+  const refusal = refusalOf([law.of(UNKNOWN_REQUEST)], { context, request: call.request });
+  return refusal ?? { unspecified: 'nothing defines this request' };
 };
 
 /** A command that may have made objects that the model does not know: from then on it cannot say what has which id. */

@@ -3,6 +3,7 @@ import { iommuTestCmd, TEST_COMMAND, testOperation } from '../../uapi/iommufd-te
 import { offsetOf, sizeOf } from '../../uapi/struct.ts';
 import { type Objection, rule } from '../clauses.ts';
 import type { IoctlCall, UserArgument } from '../world/kernel-file.ts';
+import { newCompat } from './compat/state.ts';
 import type { Context } from './state.ts';
 
 /* What all commands have in common: a structure that begins with its own size, and may grow. */
@@ -26,6 +27,7 @@ export const OPENS = rule<(law: Context['law'], platform: Context['platform'], u
     charged: new Set(),
     unclear: undefined,
     perProcess: false,
+    compat: newCompat(),
   }),
 });
 

@@ -158,7 +158,8 @@ export const unreachable = (context: Context, areas: readonly Area[]): readonly 
     if (pages.fileSize !== undefined) return pages.vaddr + from + (end - start) > roundUp(pages.fileSize(), page);
     const vaddr = pages.vaddr + from;
     const count = Number(last - first);
-    return pages.owner.space.resolve(vaddr - (vaddr % page), count, { write: pages.writable, own: true }).pages < count;
+    const found = pages.owner.space.resolve(vaddr - (vaddr % page), count, { write: pages.writable, own: true });
+    return found.pages < count || found.runs.some(({ kind }) => kind === 'device');
   });
 
 /** Whether any page of these areas is neither pinned nor can be. */

@@ -5,6 +5,7 @@ import { greatest, least } from '../world/big.ts';
 import { IntervalMap } from '../world/interval-map.ts';
 import type { MemoryObject } from '../world/memory-object.ts';
 import type { Process } from '../world/process.ts';
+import type { Compat } from './compat/state.ts';
 import type { Stretch } from './held.ts';
 
 /** What opening /dev/iommu makes: objects by id. */
@@ -22,6 +23,8 @@ export interface Context {
   unclear: string | undefined;
   /** Locked memory is counted for the process, not for the user (IOMMU_OPTION_RLIMIT_MODE). */
   perProcess: boolean;
+  /** What it is to groups that are given it in place of a container. */
+  readonly compat: Compat;
 }
 
 export type Other = Device | Mock | PageTable | NestedTable;

@@ -72,7 +72,10 @@ export const deviceFile = (file: DeviceFile): KernelFile => {
       }),
     release: () => {
       device.opened--;
-      if (device.opened === 0) closed(file);
+      if (device.opened === 0) {
+        closed(file);
+        device.detach?.();
+      }
       closeDevice(vfio, group);
     },
   };

@@ -161,7 +161,7 @@ const WITHOUT_IOMMU = objection(GET_DEVICE, {
   source: `${HEADER}: Availability: When attached to container; vfio_device_assign_container(), drivers/vfio/container.c`,
   stage: 'arguments',
   errnos: ['EINVAL'],
-  when: ({ group }) => group.container?.iommu === undefined,
+  when: ({ group }) => group.iommufd === undefined && group.container?.iommu === undefined,
 });
 
 export const DEVICE_OPENING_CLAUSES = [

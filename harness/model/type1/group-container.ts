@@ -1,10 +1,12 @@
 import { VFIO_GROUP_SET_CONTAINER, VFIO_GROUP_UNSET_CONTAINER } from '../../uapi/vfio.ts';
 import { objection, request } from '../clauses.ts';
+import { contextOf } from '../iommufd/cdev/state.ts';
+import type { Context } from '../iommufd/state.ts';
 import type { IoctlCall, KernelFile } from '../world/kernel-file.ts';
 import type { Process } from '../world/process.ts';
 import type { GroupFile } from './files.ts';
 import { join, leave } from './membership.ts';
-import { type Container, hasIommu } from './state.ts';
+import { type Container, hasIommu, isTaken } from './state.ts';
 
 const HEADER = 'include/uapi/linux/vfio.h';
 const MAIN = 'drivers/vfio/vfio_main.c';
@@ -13,6 +15,7 @@ const ATTACH = 'vfio_iommu_type1_attach_group(), drivers/vfio/vfio_iommu_type1.c
 /** What the descriptor in an argument leads to. */
 type Target =
   | { readonly kind: 'container'; readonly container: Container }
+  | { readonly kind: 'iommufd'; readonly context: Context }
   | { readonly kind: 'other' }
   | { readonly kind: 'closed' }
   /** A bare number: it may or may not be a descriptor of the process, but no container of the program's. */
@@ -33,7 +36,9 @@ const targetOf = ({ argument }: IoctlCall, bytes: Uint8Array): Target => {
   const open = argument.fileAt(0);
   if (open !== undefined) {
     const container = containers.get(open.file);
-    return container === undefined ? { kind: 'other' } : { kind: 'container', container };
+    if (container !== undefined) return { kind: 'container', container };
+    const context = contextOf(open.file);
+    return context === undefined ? { kind: 'other' } : { kind: 'iommufd', context };
   }
   const number = new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, true);
   return { kind: number < 0 ? 'closed' : 'unknown' };
@@ -98,7 +103,7 @@ const CONTAINER_TWICE = objection(SET_CONTAINER, {
   source: `${HEADER}: Groups may only belong to a single container; vfio_group_ioctl_set_container(), ${MAIN}`,
   stage: 'arguments',
   errnos: ['EINVAL'],
-  when: ({ group }) => group.container !== undefined,
+  when: ({ group }) => isTaken(group),
 });
 
 /** The IOMMU that a group would come to. */
@@ -157,7 +162,7 @@ const NO_CONTAINER = objection(UNSET_CONTAINER, {
   source: `${HEADER}: Availability: When attached to container; vfio_group_ioctl_unset_container(), ${MAIN}`,
   stage: 'state',
   errnos: ['EINVAL'],
-  when: ({ group }) => group.container === undefined,
+  when: ({ group }) => !isTaken(group),
 });
 
 const DEVICES_OPEN = objection(UNSET_CONTAINER, {

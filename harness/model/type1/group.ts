@@ -9,7 +9,7 @@ import { field, type Objection, objection, request, rule } from '../clauses.ts';
 import { type Found, readStruct } from './argument.ts';
 import { u32Bytes } from './bytes.ts';
 import type { GroupFile } from './files.ts';
-import type { Group } from './state.ts';
+import { type Group, isTaken } from './state.ts';
 
 const HEADER = 'include/uapi/linux/vfio.h';
 const MAIN = 'drivers/vfio/vfio_main.c';
@@ -95,8 +95,7 @@ const STATUS_FLAGS = field(GET_STATUS, {
   says: 'A group whose devices are all free for VFIO is VIABLE; it has CONTAINER_SET exactly while it is in a container; argsz stays as it was.',
   source: `${HEADER}: VFIO_GROUP_FLAGS_*; Documentation/driver-api/vfio.rst: VFIO Usage Example`,
   at: () => offsetOf(vfioGroupStatus, 'flags'),
-  bytes: ({ group }) =>
-    u32Bytes(VFIO_GROUP_FLAGS_VIABLE | (group.container === undefined ? 0 : VFIO_GROUP_FLAGS_CONTAINER_SET)),
+  bytes: ({ group }) => u32Bytes(VFIO_GROUP_FLAGS_VIABLE | (isTaken(group) ? VFIO_GROUP_FLAGS_CONTAINER_SET : 0)),
 });
 
 /** A request on a file that knows no such thing. */

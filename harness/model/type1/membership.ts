@@ -1,4 +1,5 @@
 import { rule } from '../clauses.ts';
+import { leaveIommufd } from '../iommufd/compat/membership.ts';
 import type { Law } from '../law.ts';
 import type { Process } from '../world/process.ts';
 import { release, takeOver } from './hardware-groups.ts';
@@ -61,8 +62,9 @@ export const join = (vfio: Vfio, container: Container, group: Group, caller: Pro
   takeOver(vfio.law, iommu, caller.space, vfio.platform.pageSizeBytes);
 };
 
-/** Takes a group out of its container. */
+/** Takes a group out of its container, or out of what it was given in its place. */
 export const leave = (vfio: Vfio, group: Group): void => {
+  leaveIommufd(group);
   const { container } = group;
   if (container === undefined) return;
   group.container = undefined;

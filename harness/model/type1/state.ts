@@ -1,4 +1,5 @@
 import type { IovaRange, Platform, PlatformDevice, PlatformGroup } from '../../program/platform.ts';
+import type { Seat } from '../iommufd/compat/state.ts';
 import type { Law } from '../law.ts';
 import type { Mediated, Mediators } from '../mediate-ops/state.ts';
 import type { AddressSpace, Run } from '../world/address-space.ts';
@@ -24,6 +25,8 @@ export interface Group {
   readonly platform: PlatformGroup;
   readonly devices: readonly Device[];
   container: Container | undefined;
+  /** What it was given in place of a container. */
+  iommufd: Seat | undefined;
   /** The group's file is open, or a device's file keeps it so. */
   opened: boolean;
   /** The descriptors of the group's own file are closed; only devices keep it. */
@@ -41,8 +44,10 @@ export interface Device {
   readonly emulated: Emulated | undefined;
   /** How many of its files are open. */
   opened: number;
-  /** Where its accesses lead while it is bound to IOMMUFD; its group's container says it otherwise. */
+  /** Where its accesses lead while it is attached by IOMMUFD; its group's container says it otherwise. */
   reach: EduOptions['translate'] | undefined;
+  /** Ends what its first opening attached it to, where its group was given /dev/iommu. */
+  detach: (() => void) | undefined;
   /** Who mediates access to it, in revisions that know of such. */
   mediated: Mediated | undefined;
 }
@@ -132,6 +137,9 @@ export const smallestPage = ({ iommu, pageSizeBytes }: Platform): bigint => {
   const sizes = supportedPageSizes(iommu.pageSizes, BigInt(pageSizeBytes));
   return sizes & -sizes;
 };
+
+/** Whether a group is in a container, or was given an iommufd in its place. */
+export const isTaken = ({ container, iommufd }: Group): boolean => container !== undefined || iommufd !== undefined;
 
 /** Whether a group has an IOMMU behind it. */
 export const hasIommu = ({ platform }: Group): boolean => platform.emulated !== true;

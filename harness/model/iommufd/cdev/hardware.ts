@@ -5,7 +5,7 @@ import type { Cdev } from './state.ts';
 /* Devices and page tables of the machine's own IOMMU. */
 
 /** What is known of the hardware of a device that is bound. */
-export const hardwareOf = ({ device, group }: Cdev) => ({
+export const hardwareOf = ({ device, group }: Pick<Cdev, 'device' | 'group'>) => ({
   // Nothing in the platform says that an IOMMU could; emulated ones cannot.
   iommu: { dirtyTracking: false },
   hardware: { device: device.platform, group: group.platform },
