@@ -88,8 +88,11 @@ export const qemuArguments = (options: GuestOptions, initramfsPath: string, sshP
   ].flat();
 };
 
-/** A kernel that oopses is not to be trusted: it panics, and ends QEMU with that. The 2 MiB pages are for hugetlb memory. */
-const KERNEL_WORDS = 'console=ttyS0 quiet panic=-1 oops=panic hugepages=8';
+/**
+ * A kernel that oopses is not to be trusted: it panics, and ends QEMU with that. The 2 MiB pages are for hugetlb memory. On a
+ * machine that is busy the timer would be taken for broken, were it checked.
+ */
+const KERNEL_WORDS = 'console=ttyS0 quiet panic=-1 oops=panic hugepages=8 no_timer_check';
 
 /**
  * Starts a guest and waits until its SSH server listens. Throws HostTrouble, which says why, when QEMU is missing or
