@@ -89,7 +89,8 @@ export const qemuArguments = (options: GuestOptions, initramfsPath: string, sshP
 };
 
 /** A kernel that oopses is not to be trusted: it panics, and ends QEMU with that. The 2 MiB pages are for hugetlb memory. */
-const KERNEL_WORDS = 'console=ttyS0 quiet panic=-1 oops=panic hugepages=8';
+/** A busy machine may not get round to an emulated timer in the time in which the kernel wants to see it tick. */
+const KERNEL_WORDS = 'console=ttyS0 quiet panic=-1 oops=panic hugepages=8 no_timer_check';
 
 /**
  * Starts a guest and waits until its SSH server listens. Throws HostTrouble, which says why, when QEMU is missing or
