@@ -39,5 +39,5 @@ export const MODEL_PLATFORM: Platform = {
   ],
   dmaEntryLimit: 65535,
   iommufd: true,
-  testModules: ['vfio_emulated', 'iova_bitmap_test', 'mediator_test', 'iommufd_mock'],
+  testModules: ['vfio_emulated', 'iova_bitmap_test', 'mediator_test', 'iommufd_mock', 'failslab'],
 };

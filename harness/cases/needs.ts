@@ -30,6 +30,12 @@ export const IOMMUFD_MOCK: Need = {
   met: ({ testModules }) => testModules.includes('iommufd_mock'),
 };
 
+/** For cases in which allocations of the kernel fail. */
+export const FAILED_ALLOCATIONS: Need = {
+  reason: 'the kernel does not fail allocations on demand (CONFIG_FAILSLAB, and a guest that sets it up)',
+  met: ({ testModules }) => testModules.includes('failslab'),
+};
+
 /** For cases with drivers that mediate access to a device. */
 export const MEDIATOR_TEST: Need = {
   reason: 'the host has not loaded the test module mediator',

@@ -108,6 +108,12 @@ describe('hosts/platform', () => {
     expect((await read({ ...MACHINE, '/dev/iommufd': '' })).iommufd).to.equal(false);
   });
 
+  it('tells whether allocations can be made to fail', async () => {
+    const point = '/sys/kernel/debug/failslab/ignore-gfp-wait';
+    expect((await read({ ...MACHINE, [point]: 'N\n' })).testModules).to.deep.equal(['failslab']);
+    expect((await read({ ...MACHINE, [point]: 'Y\n' })).testModules).to.deep.equal([]);
+  });
+
   const registers = ({ cap, ecap }: { cap: string; ecap: string }) => ({
     cap: BigInt(`0x${cap}`),
     ecap: BigInt(`0x${ecap}`),

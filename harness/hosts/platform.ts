@@ -61,7 +61,11 @@ export const readPlatform = async (
     ],
     dmaEntryLimit: limit === undefined ? DEFAULT_DMA_ENTRY_LIMIT : wholeNumber(limit, 'dma_entry_limit'),
     iommufd: ((await files.list('/dev')) ?? []).includes('iommu'),
-    testModules: [...(await loaded(files, TEST_MODULES)), ...(await mockDevices(files))],
+    testModules: [
+      ...(await loaded(files, TEST_MODULES)),
+      ...(await mockDevices(files)),
+      ...(await failingAllocations(files)),
+    ],
   };
 };
 
@@ -71,6 +75,10 @@ const TEST_MODULES = ['vfio_emulated', 'iova_bitmap_test', 'mediator_test'];
 /** CONFIG_IOMMUFD_TEST is part of the kernel, or of iommufd; its bus shows that it is there. */
 const mockDevices = async (files: Files): Promise<readonly string[]> =>
   ((await files.list('/sys/bus')) ?? []).includes('iommufd_mock') ? ['iommufd_mock'] : [];
+
+/** CONFIG_FAILSLAB, set up so that allocations which may wait can fail, too: for a process that asks for it (fail-nth). */
+const failingAllocations = async (files: Files): Promise<readonly string[]> =>
+  (await files.read('/sys/kernel/debug/failslab/ignore-gfp-wait'))?.trim() === 'N' ? ['failslab'] : [];
 
 const loaded = async (files: Files, modules: readonly string[]): Promise<readonly string[]> => {
   const states = await inTurn(modules, (name) => files.read(`/sys/module/${name}/initstate`));

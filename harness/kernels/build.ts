@@ -6,11 +6,12 @@ import { execa } from 'execa';
 import { z } from 'zod';
 import { HostTrouble, UsageTrouble } from '../trouble.ts';
 import { exists, makeFolder, withLock } from './cache.ts';
+import type { Kernel } from './fetch.ts';
 import { type Complaint, makeModules } from './kbuild.ts';
 import { moduleName } from './modules.ts';
 import type { Patch } from './patches.ts';
 import { needProgram } from './requirements.ts';
-import { findToolchain, type Toolchain, type ToolchainOptions } from './toolchain.ts';
+import { findToolchain, type Toolchain, type ToolchainOptions, toolchainOf } from './toolchain.ts';
 import { makeTree, type TouchingPatch, touchingPatches } from './tree.ts';
 
 /** A module that was built. Paths are absolute. */
@@ -92,17 +93,22 @@ export interface TestModuleOptions extends ToolchainOptions {
   readonly source: string;
   /** The modules that it is loaded with; absent: the kernel package's own. */
   readonly against?: BuiltModules;
+  /** What it is built with; absent: what is installed. */
+  readonly headers?: NonNullable<Kernel['headers']>;
   readonly cacheDir: string;
 }
 
 /** A module of our own for a guest, as `buildModules` gives VFIO's: there is one. Throws HostTrouble. */
 export const buildTestModule = async (options: TestModuleOptions): Promise<BuiltModules> => {
-  const { against, cacheDir } = options;
-  const toolchain = await findToolchain({
-    ...options,
-    ...(against === undefined ? {} : { release: against.release }),
-    headersOnly: true,
-  });
+  const { against, headers, cacheDir } = options;
+  const toolchain =
+    headers === undefined
+      ? await findToolchain({
+          ...options,
+          ...(against === undefined ? {} : { release: against.release }),
+          headersOnly: true,
+        })
+      : await toolchainOf(options.base, headers);
   const names = (await readdir(options.source)).filter((name) => /^(Kbuild|.*\.[ch])$/.test(name)).sort();
   const texts = await Promise.all(names.map((name) => readFile(join(options.source, name), 'utf8')));
   const hash = hashOf(FORM, ...identityOf(toolchain), against?.hash ?? '', ...names, ...texts);

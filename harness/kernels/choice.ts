@@ -108,9 +108,15 @@ export const prepareKernel = async (choice: KernelChoice, cache: string): Promis
     choice.patches === undefined
       ? undefined
       : await buildModules({ ...common, patches: await readPatches(choice.patches) });
-  const tests = canBuildFor(choice.base)
-    ? await testModules(choice, { ...common, ...(patched === undefined ? {} : { against: patched }) })
-    : { modules: [], notes: ['without test modules: they can be built for 6.1 only, so far'] };
+  const { headers } = kernel;
+  const tests =
+    canBuildFor(choice.base) || headers !== undefined
+      ? await testModules(choice, {
+          ...common,
+          ...(patched === undefined ? {} : { against: patched }),
+          ...(headers === undefined ? {} : { headers }),
+        })
+      : { modules: [], notes: ['without test modules: they can be built for 6.1 only, so far'] };
   return {
     choice,
     kernel,

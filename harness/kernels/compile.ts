@@ -38,6 +38,8 @@ export interface CompiledKernel {
   /** Its sources, and the tree that they were built in; both go when the build is over. */
   readonly source: string;
   readonly output: string;
+  /** What modules outside its tree are built with, where the manifest asks for it: `make -C`. */
+  readonly headers?: string;
 }
 
 /**
@@ -61,7 +63,21 @@ export const compileKernel = async (manifest: KernelManifest, root: string, work
   checkConfiguration(manifest, asked, configuration);
   await make([`-j${availableParallelism()}`, 'vmlinux']);
   const release = (await make(['kernelrelease'])).trim();
-  return { vmlinux: join(output, 'vmlinux'), release, configuration, source, output };
+  const compiled = { vmlinux: join(output, 'vmlinux'), release, configuration, source, output };
+  if (manifest.testModules !== true) return compiled;
+  const headers = join(work, 'headers');
+  await makeHeaders(make, source, headers);
+  return { ...compiled, headers };
+};
+
+/** The kernel's own script picks what modules need out of both trees; it reads which symbols there are for them. */
+const makeHeaders = async (
+  make: (words: readonly string[]) => Promise<string>,
+  source: string,
+  headers: string,
+): Promise<void> => {
+  await make([`-j${availableParallelism()}`, 'modules']);
+  await make(['run-command', `KBUILD_RUN_COMMAND=${join(source, 'scripts/package/install-extmod-build')} ${headers}`]);
 };
 
 const checkPrograms = async ({ name }: KernelManifest): Promise<void> => {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { execa } from 'execa';
 import { z } from 'zod';
@@ -31,6 +31,8 @@ export interface Kernel {
   readonly packages: readonly string[];
   /** What the user should know: that another package than the pinned one was taken. */
   readonly notes: readonly string[];
+  /** What test modules are built with, where that was kept when the kernel was built; absent: what is installed. */
+  readonly headers?: { readonly build: string; readonly release: string; readonly version: string };
   /** Where it counts which lines run; absent: nowhere. */
   readonly counted?: CountedSources;
 }
@@ -92,11 +94,13 @@ const pinnedPackages = ({ packages }: KernelManifest): readonly ArchivedPackage[
 
 /** What else decides what comes out where a kernel is built. */
 const recipeOf = async (manifest: KernelManifest): Promise<readonly string[]> =>
-  manifest.config === undefined ? [] : [await configurationOf(manifest), ...countingOf(manifest), await compilerLine()];
+  manifest.config === undefined ? [] : [await configurationOf(manifest), ...keptBeside(manifest), await compilerLine()];
 
-/** What is kept beside a kernel that counts has a form of its own. */
-const countingOf = ({ counted }: KernelManifest): readonly string[] =>
-  counted === undefined ? [] : ['counted, form 1', ...counted];
+/** What is kept beside a kernel that is built has forms of its own. */
+const keptBeside = ({ counted, testModules }: KernelManifest): readonly string[] => [
+  ...(counted === undefined ? [] : ['counted, form 1', ...counted]),
+  ...(testModules === undefined ? [] : ['headers, form 1']),
+];
 
 /** Everything that decides what a kernel's folder holds, and this code's own idea of it. */
 const keyOf = (manifest: KernelManifest, packages: readonly ArchivedPackage[], recipe: readonly string[]): string => {
@@ -124,6 +128,9 @@ const readKernel = async (
     ...(manifest.counted === undefined
       ? {}
       : { counted: { folder: join(folder, COUNTED), folders: manifest.counted } }),
+    ...(manifest.testModules === true
+      ? { headers: { build: join(folder, HEADERS), release, version: basename(folder) } }
+      : {}),
     packages: packages.map(({ name, version }) => `${name} ${version}`),
     notes: packages.flatMap(({ name, version, sha256 }, index) => {
       const pin = pins[index];
@@ -180,6 +187,7 @@ const fill = async (
   else {
     const compiled = await compileKernel(manifest, root, work);
     await keepWhatWasBuilt(folder, compiled);
+    if (compiled.headers !== undefined) await rename(compiled.headers, join(folder, HEADERS));
     for (const name of manifest.counted ?? []) await keepWhatIsCounted(folder, name, compiled);
   }
   for (const unneeded of [debs, root, work]) await rm(unneeded, { recursive: true, force: true });
@@ -217,6 +225,9 @@ const keepWhatWasBuilt = async (folder: string, { vmlinux, release, configuratio
   await writeFile(join(folder, 'config'), configuration);
   await keepRecord(folder, { release, image: 'vmlinux', modules: [] });
 };
+
+/** Where what test modules are built with is kept in a kernel's folder. */
+const HEADERS = 'headers';
 
 /** Where sources and notes of what is counted are kept in a kernel's folder. */
 const COUNTED = 'counted';

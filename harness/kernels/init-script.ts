@@ -37,6 +37,11 @@ mount -t devpts devpts /dev/pts
 mount -t tmpfs tmpfs /dev/shm
 mount -t tmpfs tmpfs /tmp
 
+for point in /sys/kernel/debug/fail*; do
+  [ -w $point/ignore-gfp-wait ] && echo N > $point/ignore-gfp-wait
+  [ -w $point/verbose ] && echo 0 > $point/verbose
+done
+
 cd ${GUEST.modules}
 while read -r module; do
   insmod $module || trouble "the module $module cannot be loaded"

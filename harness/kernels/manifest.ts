@@ -43,6 +43,8 @@ const schema = z.strictObject({
     .array(word('a folder of the kernel sources', /^[a-z0-9_]+(\/[a-z0-9_]+){0,6}$/))
     .max(20)
     .optional(),
+  /** Test modules are built for it: what they are built with is kept when the kernel is. */
+  testModules: z.literal(true).optional(),
   /** The revision that it is held against; `linux-NAME` unless it is named. */
   revision: word('the name of a revision', /^[a-z0-9][a-z0-9./-]{0,60}$/).optional(),
   modules: z.array(word('the name of a kernel module', /^[a-z0-9_]{1,60}$/)).max(60),

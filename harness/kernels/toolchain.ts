@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { HostTrouble, UsageTrouble } from '../trouble.ts';
 import { exists } from './cache.ts';
+import type { Kernel } from './fetch.ts';
 import { needProgram } from './requirements.ts';
 
 /** Kernels whose modules can be built, by the name that `--base` takes. */
@@ -73,6 +74,19 @@ export const findToolchain = async (options: ToolchainOptions): Promise<Toolchai
     compiler: await compilerOf(headers),
   };
 };
+
+/** What a test module is built with for a kernel that brings its headers. No patched modules are built with it. */
+export const toolchainOf = async (base: string, headers: NonNullable<Kernel['headers']>): Promise<Toolchain> => ({
+  base,
+  release: headers.release,
+  source: '',
+  tarball: '',
+  sourceVersion: '',
+  headers: headers.build,
+  headersVersion: headers.version,
+  include: '',
+  compiler: await compilerOf(headers.build),
+});
 
 const missing = (debianPackage: string, path: string): HostTrouble =>
   new HostTrouble(`building kernel modules needs ${path}, which is not there: apt-get install ${debianPackage}`);

@@ -19,6 +19,7 @@ import { newEmulated } from './type1/emulated-state.ts';
 import { vfioFiles } from './type1/files-by-path.ts';
 import type { Device, Group, Vfio } from './type1/state.ts';
 import { createEdu, DEFAULT_DMA_MASK, type EduDevice } from './world/edu.ts';
+import { failNthFiles } from './world/fail-nth.ts';
 import type { Files } from './world/kernel-file.ts';
 
 /** How many mediators the test module has: its parameter `instances`, as kernels of the series are given it. */
@@ -34,7 +35,7 @@ export const createModel = (revision: Revision, platform: Platform, lets: Progra
     mediators: newMediators(INSTANCES, platform.pageSizeBytes),
     dmaEntryLimit: platform.dmaEntryLimit,
   };
-  const sources = [vfioFiles(vfio), ...iommufd(vfio), ...testFiles(vfio)];
+  const sources = [vfioFiles(vfio), ...iommufd(vfio), ...testFiles(vfio), failNthFiles(platform)];
   return createMachine({
     platform,
     lets,

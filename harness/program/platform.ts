@@ -32,7 +32,10 @@ export interface Platform {
   readonly dmaEntryLimit: number;
   /** The kernel has IOMMUFD: /dev/iommu. */
   readonly iommufd: boolean;
-  /** Test modules that are loaded (fixtures/modules/), as sysfs names them: `iova_bitmap_test`. Cases that need one say so. */
+  /**
+   * Test modules that are loaded (fixtures/modules/), as sysfs names them: `iova_bitmap_test`; and what else a kernel has
+   * for tests: `iommufd_mock`, `failslab`. Cases that need one say so.
+   */
   readonly testModules: readonly string[];
 }
 

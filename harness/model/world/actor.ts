@@ -58,6 +58,7 @@ const CAPABILITIES: readonly Capability[] = ['ipc_lock', 'sys_admin', 'sys_rawio
 export class Actor implements Process {
   readonly name: string;
   uid = 0;
+  failsAllocations = false;
   readonly memories = new Names<NamedMemory>();
   readonly descriptors = new Names<HeldFile>();
   /** Descriptors that no step can name, because the call that made them gave no name. They stay until the process ends. */

@@ -87,6 +87,12 @@ export const EDU = clause(
   'QEMU, docs/specs/edu',
 );
 
+export const FAILED_ALLOCATION = clause(
+  'world/failed-allocation',
+  'A call that finds no memory for what the kernel must note down is refused with ENOMEM and changes nothing, or does all that it should.',
+  'Documentation/fault-injection/fault-injection.rst: /proc/self/task/<tid>/fail-nth; ioctl(2)',
+);
+
 export const WORLD_CLAUSES: readonly Clause[] = [
   TEST_DEVICES,
   EMULATED,
@@ -102,4 +108,5 @@ export const WORLD_CLAUSES: readonly Clause[] = [
   CREDENTIALS,
   LIMITS,
   EDU,
+  FAILED_ALLOCATION,
 ];

@@ -31,4 +31,6 @@ export interface Process {
   capable(capability: Capability): boolean;
   /** The soft limit in bytes (2^64-1 is none), or `undefined` when the program never set it: what it is then depends on the host. */
   limitBytes(resource: Resource): bigint | undefined;
+  /** Whether an allocation of its next calls is to fail: what it wrote to its fail-nth. */
+  failsAllocations: boolean;
 }

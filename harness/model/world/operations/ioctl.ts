@@ -2,6 +2,7 @@ import type { Call, Patch } from '../../../program/step.ts';
 import type { Answer, Outcome } from '../../outcome.ts';
 import type { Actor } from '../actor.ts';
 import { FILES } from '../clauses.ts';
+import { withoutMemory } from '../fail-nth.ts';
 import type { IoctlCall, KernelFile, UserArgument } from '../kernel-file.ts';
 import { HeldFile } from '../open-file.ts';
 import { fails, unspecified } from '../replies.ts';
@@ -26,7 +27,7 @@ export const IOCTL_OPERATIONS: Operations<'ioctl'> = {
           lets: world.lets,
           resolver: resolverOf(actor),
         });
-        const answer = ask(file, {
+        const asked = ask(file, {
           caller: actor,
           request: call.request,
           argument,
@@ -34,6 +35,7 @@ export const IOCTL_OPERATIONS: Operations<'ioctl'> = {
             actor.addDescriptor(new HeldFile(made, 'rw'), to);
           },
         });
+        const answer = withoutMemory(asked, file, actor);
         if ('unspecified' in answer) return to === undefined ? answer : withVagueName(answer, actor, to);
         if (to === undefined && call.arg.kind === 'inline') return answer;
         const settle = (outcome: Outcome): Outcome => {
