@@ -170,9 +170,13 @@ describe('vfio-conform slurm', () => {
     it('puts a cell that ends in trouble back into the queue, and gives up in the end', async () => {
       await cli('plan', '--classes', 'lab.yaml', '--class', 'smmu', '--suite', 'iova', '--out', 'smmu.jsonl');
       const campaign = cli('slurm', 'submit', 'smmu.jsonl', '--out', 'lost', '--attempts', '2', '--wait');
-      // Slurm lets two minutes pass before it begins a job again, unless it is told otherwise.
+      // Slurm lets two minutes pass before it begins a job again, unless it is told otherwise; the first try must have left the node.
       let waits = '';
-      while (waits === '') {
+      for (
+        let idle = false;
+        waits === '' || !idle;
+        idle = (await slurm('sinfo', '-n', 'arm1', '-h', '-o', '%t')) === 'idle'
+      ) {
         waits =
           (await slurm('squeue', '-h', '-r', '-t', 'PENDING', '-o', '%i %r')).match(/^(\S+) BeginTime$/m)?.[1] ?? '';
       }
