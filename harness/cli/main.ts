@@ -15,7 +15,8 @@ import { run } from './commands/run.ts';
 import { slurm } from './commands/slurm.ts';
 import { helpOf, parseOptions } from './options.ts';
 
-const COMMANDS: readonly Command[] = [
+/** Every command, in the order in which help names them. */
+export const COMMANDS: readonly Command[] = [
   run,
   kernel,
   list,

@@ -38,7 +38,7 @@ export const mergeCells = async (plan: Plan, done: readonly Done[], folder: stri
   const codes: number[] = [];
   for (const [name, cells] of groups) {
     const place = groups.length === 1 ? folder : join(folder, slug(name));
-    const run = await column(name, cells, place);
+    const run = await column(name, cells, place, groups.length > 1);
     codes.push(run === undefined ? EXIT.hostTrouble : exitCodeOf(run));
     if (run !== undefined) merged.push({ name, run, folder: place });
   }
@@ -48,10 +48,16 @@ export const mergeCells = async (plan: Plan, done: readonly Done[], folder: stri
 };
 
 /** One column, written. What keeps it from being one is said, and does not keep the others from theirs. */
-const column = async (name: string, cells: readonly Ran[], place: string): Promise<RunRecord | undefined> => {
+const column = async (
+  name: string,
+  cells: readonly Ran[],
+  place: string,
+  isOneOfMany: boolean,
+): Promise<RunRecord | undefined> => {
   const run = mergedOrSaid(name, cells);
   if (run === undefined) return undefined;
-  await writeRun(place, run);
+  // Five files for each case that simply conforms would be millions; the cells have them.
+  await writeRun(place, run, ({ verdict }) => isOneOfMany && (verdict === 'conforms' || verdict === 'unsupported'));
   // What is long is on disk; a campaign of many columns would not fit into memory.
   return { ...run, cases: run.cases.map((one) => ({ ...one, program: '', observed: '', kernelLog: [] })) };
 };

@@ -53,9 +53,9 @@ describe('vfio-conform slurm', () => {
   it('writes lines of slurm.conf: a node for each test host, with its class among its features', async () => {
     const { stdout } = await cli('slurm', 'nodes', '--classes', 'lab.yaml', '--controller', 'ctl', '--port', '20000');
     expect(stdout.split('\n')).to.deep.equal([
-      'NodeName=spr1 NodeHostname=ctl Port=20000 Feature=bare,vtd State=UNKNOWN',
-      'NodeName=spr2 NodeHostname=ctl Port=20001 Feature=bare,vtd State=UNKNOWN',
-      'NodeName=arm1 NodeHostname=ctl Port=20002 Feature=smmu,smmuv3 State=UNKNOWN',
+      'NodeName=spr1 NodeHostname=ctl Port=20000 Feature=class-bare,vtd State=UNKNOWN',
+      'NodeName=spr2 NodeHostname=ctl Port=20001 Feature=class-bare,vtd State=UNKNOWN',
+      'NodeName=arm1 NodeHostname=ctl Port=20002 Feature=class-smmu,smmuv3 State=UNKNOWN',
       '# class model runs on any node with Feature=vtd',
       '# class nowhere runs on any node with Feature=amdvi',
     ]);
@@ -76,7 +76,7 @@ describe('vfio-conform slurm', () => {
     const common = `--nodes=1 --ntasks=1`;
     const every = `--requeue --open-mode=append --output=${at}/%A_%a.log --partition=lab ${at}/cell.sh`;
     expect(stdout.split('\n')).to.deep.equal([
-      `sbatch --job-name=vfio-conform-smmu --array=0-3 ${common} --exclusive '--constraint=smmu&smmuv3' ${every} ${at}/array-1`,
+      `sbatch --job-name=vfio-conform-smmu --array=0-3 ${common} --exclusive '--constraint=class-smmu&smmuv3' ${every} ${at}/array-1`,
       `sbatch --job-name=vfio-conform-model --array=0-3 ${common} --constraint=vtd ${every} ${at}/array-2`,
       `sbatch --job-name=vfio-conform-merge --output=${at}/merge.log --partition=lab --dependency=afterany:JOB1:JOB2 ${at}/merge.sh`,
     ]);
@@ -170,9 +170,13 @@ describe('vfio-conform slurm', () => {
     it('puts a cell that ends in trouble back into the queue, and gives up in the end', async () => {
       await cli('plan', '--classes', 'lab.yaml', '--class', 'smmu', '--suite', 'iova', '--out', 'smmu.jsonl');
       const campaign = cli('slurm', 'submit', 'smmu.jsonl', '--out', 'lost', '--attempts', '2', '--wait');
-      // Slurm lets two minutes pass before it begins a job again, unless it is told otherwise.
+      // Slurm lets two minutes pass before it begins a job again, unless it is told otherwise; the first try must have left the node.
       let waits = '';
-      while (waits === '') {
+      for (
+        let idle = false;
+        waits === '' || !idle;
+        idle = (await slurm('sinfo', '-n', 'arm1', '-h', '-o', '%t')) === 'idle'
+      ) {
         waits =
           (await slurm('squeue', '-h', '-r', '-t', 'PENDING', '-o', '%i %r')).match(/^(\S+) BeginTime$/m)?.[1] ?? '';
       }

@@ -83,6 +83,7 @@ describe('KTAP', () => {
       for (const line of written.split('\n')) {
         expect(line).to.match(/^(KTAP version 1|1\.\.5|# .*|(not )?ok \d .*|)$/);
         expect(line.length).to.be.below(10_000);
+        if (!line.startsWith('#')) expect(line.split('#').length, line).to.be.at.most(2);
       }
     });
   }

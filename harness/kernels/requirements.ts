@@ -57,6 +57,10 @@ export const REQUIREMENTS: readonly Requirement[] = [
     'builds the fuzz targets of the helper',
   ),
   test('sshd', 'openssh-server', 'stands for a lab host'),
+  test('slurmctld', 'slurmctld', 'runs a campaign on a Slurm of its own'),
+  test('slurmd', 'slurmd', 'stands for the nodes of that Slurm'),
+  test('sbatch', 'slurm-client', 'submits to that Slurm'),
+  test('munged', 'munge', 'what that Slurm trusts'),
   test('chromium', 'chromium', 'looks at the page of a spec-diff'),
 ];
 

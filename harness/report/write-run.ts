@@ -3,19 +3,24 @@ import { makeFolder, writeWhole } from './files.ts';
 import type { JournalLine } from './journal.ts';
 import { keptMeta } from './kept.ts';
 import { checkIsFree } from './live.ts';
-import type { CaseName, RunRecord } from './record.ts';
+import type { CaseName, CaseRecord, RunRecord } from './record.ts';
 import { JOURNAL, writeReports } from './results.ts';
 
 /**
  * Writes the report of a run that is known as a whole, such as one that was put together, into a new folder: the same files
- * as of a run that was watched. Throws UsageTrouble when the folder holds a report, HostTrouble when it cannot be written.
+ * as of a run that was watched, but for the folders of cases that are `kept` elsewhere. Throws UsageTrouble when the folder holds a
+ * report, HostTrouble when it cannot be written.
  */
-export const writeRun = async (dir: string, run: RunRecord): Promise<void> => {
+export const writeRun = async (
+  dir: string,
+  run: RunRecord,
+  kept: (record: CaseRecord) => boolean = () => false,
+): Promise<void> => {
   const folder = resolve(dir);
   checkIsFree(folder);
   makeFolder(folder);
   writeWhole(join(folder, JOURNAL), journalOf(run));
-  await writeReports(folder, run);
+  await writeReports(folder, run, new Set(run.cases.filter(kept).map(({ id }) => id)));
 };
 
 function* journalOf(run: RunRecord): Generator<string> {

@@ -26,7 +26,7 @@ export const arraysOf = (plan: Plan, isToBeRun: (cell: number) => boolean, mostT
 
 /** A node that stands for a test host has its class among its features: two classes may have the same features otherwise. */
 const featuresOf = (one: HostClass): readonly string[] =>
-  hostsOf(one).length === 0 ? one.features : [one.name, ...one.features];
+  hostsOf(one).length === 0 ? one.features : [`class-${one.name}`, ...one.features];
 
 /** Options of sbatch for the tasks of an array; a test host is one cell's alone. */
 export const arrayOptions = ({ class: one, cells }: CellArray, logs: string): readonly string[] => {

@@ -11,7 +11,8 @@ export const merge: Command = {
   about: [
     'DIR are the folders that cells were written to (--out of vfio-conform cell). Every cell of the plan must be there once.',
     'Of one kernel on one class of hosts, the report is that of a run that was never divided. Of several, there is one report for',
-    'each in a folder of its own, and matrix.txt and matrix.md, which put them side by side.',
+    'each in a folder of its own (with files for the cases that do not simply conform; the cells have those of all), and matrix.txt',
+    'and matrix.md, which put them side by side.',
     'exit codes: as of run; 75 also when a cell is missing, 64 when one is there twice or of another plan: nothing is written then',
   ].join('\n'),
   options: [
