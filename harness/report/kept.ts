@@ -37,6 +37,7 @@ export const keptRecord = (record: CaseRecord): CaseRecord => ({
   ...(record.known === undefined
     ? {}
     : { known: { id: keptLine(record.known.id), reason: keptLine(record.known.reason) } }),
+  ...(record.repeats === undefined ? {} : { repeats: { ...record.repeats } }),
   durationMs: Number.isFinite(record.durationMs) ? Math.max(0, record.durationMs) : 0,
   program: keptText(record.program),
   observed: keptText(record.observed),
