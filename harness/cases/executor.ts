@@ -28,6 +28,12 @@ export interface Executor {
   recover(index: number): Promise<void>;
 }
 
+/** The programs, each made for its host when it is needed; an array is one. */
+export interface Programs {
+  readonly length: number;
+  at(index: number): ((host: Host) => Program) | undefined;
+}
+
 /** Told which programs go to a host next, before they do. */
 export type Intend = (indices: readonly number[], host: Host) => void;
 
@@ -41,7 +47,7 @@ interface Station {
 
 export const createExecutor = (
   hosts: readonly [Host, ...Host[]],
-  programs: readonly ((host: Host) => Program)[],
+  programs: Programs,
   deadlines: Deadlines,
   intend: Intend = () => undefined,
 ): Executor => {
@@ -52,7 +58,7 @@ export const createExecutor = (
 
   const made = new Map<number, Program>();
   const programOf = (index: number): Program => {
-    const make = programs[index];
+    const make = programs.at(index);
     if (make === undefined) throw new RangeError(`no program ${index}`);
     const program = made.get(index) ?? make(stationOf(index).host);
     made.set(index, program);

@@ -1,6 +1,6 @@
 import type { Deadlines } from '../hosts/host.ts';
 import { judge } from '../oracle/judge.ts';
-import { explainedBy, type KnownDifference } from '../oracle/known.ts';
+import { explainedBy, type KnownDifference, type Place } from '../oracle/known.ts';
 import type { Verdict } from '../oracle/verdict.ts';
 import type { Program, Run } from '../program/step.ts';
 import type { CaseRecord } from '../report/record.ts';
@@ -13,6 +13,10 @@ import { recordOfCase } from './record-of-case.ts';
 export interface OnHostOptions extends Models {
   readonly deadlines: Deadlines;
   readonly known: readonly KnownDifference[];
+  /** What explained something once: said beside what it would have explained. */
+  readonly expired?: readonly KnownDifference[];
+  /** How often a case is run again whose host was lost; default 1. What was found is never tried again. */
+  readonly retries?: number;
 }
 
 /** What came of a case, and the run that it was judged by. */
@@ -29,9 +33,9 @@ export const wentDown = (detail: string): Verdict => ({
 });
 
 /**
- * Runs a case on its host. One whose host was lost, with no finding until then, is run once more on the recovered host:
- * that says nothing of the kernel, and happens now and then. Unless its machine was booted meanwhile: then it took the
- * machine down, and is not tried again.
+ * Runs a case on its host. One whose host was lost, with no finding until then, is run again on the recovered host: that
+ * says nothing of the kernel, and happens now and then. Unless its machine was booted meanwhile: then it took the machine
+ * down, and is not tried again.
  */
 export const runOnHost = async (
   options: OnHostOptions,
@@ -39,10 +43,12 @@ export const runOnHost = async (
   one: Case,
   index: number,
 ): Promise<CaseRecord> => {
-  const first = await tryOnce(options, executor, one, index);
-  if (first.verdict !== 'host-lost') return first;
-  executor.distrust(index);
-  return tryOnce(options, executor, one, index);
+  let record = await tryOnce(options, executor, one, index);
+  for (let left = options.retries ?? 1; left > 0 && record.verdict === 'host-lost'; left--) {
+    executor.distrust(index);
+    record = await tryOnce(options, executor, one, index);
+  }
+  return record;
 };
 
 /** Runs it, and looks what became of a machine that was lost; one that ends with this process is looked at by its host. */
@@ -81,8 +87,24 @@ const runOnce = async (options: OnHostOptions, executor: Executor, one: Case, in
         })
       : { kind: 'harness-error', reason: disagreement };
   if (leavesUnfit(verdict, run) || hasUnloaded(program, run)) executor.distrust(index);
-  const known = explainedBy(options.known, one.id, facts.kernel, verdict);
-  return { record: recordOfCase(one, program, verdict, run, known), run };
+  const known = explainedBy(options.known, one.id, facts, verdict);
+  const record = recordOfCase(one, program, verdict, run, known);
+  return { record: known.length > 0 ? record : withExpired(options, facts, record, verdict), run };
+};
+
+/** A difference that an entry explained until it expired is new, and says why. */
+const withExpired = (
+  { known, expired = [] }: OnHostOptions,
+  place: Place,
+  record: CaseRecord,
+  verdict: Verdict,
+): CaseRecord => {
+  const once = explainedBy([...known, ...expired], record.id, place, verdict).filter((entry) =>
+    expired.includes(entry),
+  );
+  if (once.length === 0) return record;
+  const entries = once.map(({ id, expires }) => `${id}, which expired on ${expires}`).join('; ');
+  return { ...record, reason: `${record.reason} (known once: ${entries})` };
 };
 
 /**

@@ -123,6 +123,22 @@ describe('session', () => {
     });
   }
 
+  it('does not try again when that is not wanted', async () => {
+    const { host, ran } = labMachine(local, { on: 2, times: 1, machine: 'stays up' });
+    expect((await runAll(host, { retries: 0 }))[1]).to.match(/^host-lost/);
+    expect(ran).to.deep.equal([1, 2, 3]);
+  });
+
+  it('runs each case so often, and names one only once that took its machine down', async () => {
+    const repeat = { times: 2, untilFail: false };
+    const sound = labMachine(local);
+    expect(await runAll(sound.host, { repeat })).to.deep.equal(['conforms', 'conforms', 'conforms']);
+    expect(sound.ran).to.deep.equal([1, 1, 2, 2, 3, 3]);
+    const { host, ran } = labMachine(local, { on: 2, times: 9, machine: 'is booted' });
+    expect((await runAll(host, { repeat }))[1]).to.match(/^damaged: /);
+    expect(ran).to.deep.equal([1, 1, 2, 3, 3]);
+  });
+
   const resumed: readonly [what: string, boot: string | undefined, ran: readonly number[], verdict: RegExp][] = [
     ['runs again what it was at on a machine that stayed up', 'b1', [2, 3], /^conforms$/],
     ['runs again what it was at on one that ends with the harness', undefined, [2, 3], /^conforms$/],

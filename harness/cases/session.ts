@@ -9,9 +9,10 @@ import type { ClauseId } from '../spec/clause.ts';
 import { type Case, makes } from './case.ts';
 import { checkCase, type Models } from './check-case.ts';
 import { cleanup } from './cleanup.ts';
-import { createExecutor } from './executor.ts';
+import { createExecutor, type Programs } from './executor.ts';
 import { runOnHost, wentDown } from './on-host.ts';
 import { recordOfCase } from './record-of-case.ts';
+import { type Repeating, runRepeated } from './repeat.ts';
 
 /** What a run of the suites is about. Without hosts only the cases' expectations are held against the model. */
 export interface SessionOptions extends Models {
@@ -25,13 +26,21 @@ export interface SessionOptions extends Models {
   readonly hosts: () => readonly Host[];
   readonly deadlines: Deadlines;
   readonly known: readonly KnownDifference[];
+  /** Those that explain nothing any more. */
+  readonly expired?: readonly KnownDifference[];
   /** Holds what was built against a clause that is an inspection; absent where nothing was. */
   readonly inspect?: (clause: string) => Promise<Verdict>;
   /** Told which cases go to a host next, before they do; see Host for `boot`. */
   readonly intend?: (ids: readonly string[], host: string, boot: string | undefined) => void;
+  /** How often a case is run again whose host was lost; default 1. */
+  readonly retries?: number;
+  /** How often each case is run on a host; once when absent. */
+  readonly repeat?: Repeating;
   /** What stands of a run that goes on. */
   readonly before?: Before;
 }
+
+const ONCE: Repeating = { times: 1, untilFail: false };
 
 /** What an earlier session found, and what it was at when it ended. */
 export interface Before {
@@ -97,16 +106,27 @@ export const createSession = (options: SessionOptions): Session => {
         !fallen.has(one.id) &&
         unsupported(one, hosts[0].facts.platform) === undefined,
     );
-    const programs = runnable.map((one) => (host: Host) => programFor(one, host.facts.platform));
+    const repeat = options.repeat ?? ONCE;
+    /** The case that program `index` is of: those of one case stand together. */
+    const caseAt = (index: number): Case | undefined => runnable[Math.floor(index / repeat.times)];
+    const programs: Programs = {
+      length: runnable.length * repeat.times,
+      at: (index) => {
+        const one = caseAt(index);
+        return one && ((host) => programFor(one, host.facts.platform));
+      },
+    };
     const executor = createExecutor(hosts, programs, options.deadlines, (indices, { facts, boot }) => {
-      const ids = indices.flatMap((index) => runnable[index]?.id ?? []);
-      options.intend?.(ids, facts.name, boot?.());
+      const ids = new Set(indices.flatMap((index) => caseAt(index)?.id ?? []));
+      options.intend?.([...ids], facts.name, boot?.());
     });
-    const indices = new Map(runnable.map((one, index) => [one, index]));
+    const places = new Map(runnable.map((one, index) => [one, index]));
     return async (one) =>
       fallen.has(one.id)
         ? recordOfCase(one, programFor(one, hosts[0].facts.platform), WENT_DOWN, undefined, [])
-        : runOnHost(options, executor, one, indices.get(one) ?? -1);
+        : runRepeated(repeat, (time) =>
+            runOnHost(options, executor, one, (places.get(one) ?? -1) * repeat.times + time),
+          );
   };
 
   return {
@@ -143,7 +163,7 @@ export const createSession = (options: SessionOptions): Session => {
     },
     disappeared: () => {
       const [host] = options.hosts();
-      return host === undefined ? [] : disappeared(options.known, host.facts.kernel, judged, shown);
+      return host === undefined ? [] : disappeared(options.known, host.facts, judged, shown);
     },
   };
 };

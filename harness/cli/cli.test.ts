@@ -46,6 +46,7 @@ const REFUSED: Readonly<Record<string, readonly [args: readonly string[], exitCo
   'a device that is no address': [['run', '--host', 'local', '--device', '../x'], EXIT.usage, /PCI address/],
   'an unknown suite': [['run', '--host', 'none', '--suite', 'nothing'], EXIT.usage, /no suite "nothing"/],
   'a time that is none': [['run', '--timeout', 'soon'], EXIT.usage, /--timeout takes a duration/],
+  'repeats of a model': [['run', '--host', 'none', '--repeat', '2'], EXIT.usage, /--repeat is for hosts/],
   'too many jobs': [['run', '--jobs', '99'], EXIT.usage, /--jobs takes a whole number/],
   'known differences that are not there': [['run', '--host', 'none', '--known', '/nowhere'], EXIT.usage, /\/nowhere/],
   'a list of nothing': [['list', 'nothing'], EXIT.usage, /list takes one of/],

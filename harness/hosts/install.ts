@@ -1,9 +1,8 @@
 /** Brings the helper to a machine behind SSH, and speaks with it there. */
 import { readFile } from 'node:fs/promises';
-import type { ClientChannel } from 'ssh2';
 import { HostTrouble } from '../trouble.ts';
 import { type HelperSession, openSession, type SessionOptions } from './session.ts';
-import type { SshConnection } from './ssh.ts';
+import type { Channel, SshConnection } from './ssh.ts';
 
 /** A helper's binary on this machine, and its SHA-256 (hex). */
 export interface HelperBinary {
@@ -58,7 +57,7 @@ const install = async (connection: SshConnection, name: string, helper: HelperBi
 };
 
 /** Keeps the end of what the helper writes to standard error, which must be read or the channel stops. */
-const lastLineOf = (channel: ClientChannel): (() => string) => {
+const lastLineOf = (channel: Channel): (() => string) => {
   let tail = '';
   channel.stderr.on('data', (chunk: Uint8Array) => {
     tail = (tail + Buffer.from(chunk).toString('latin1')).slice(-2000);

@@ -1,21 +1,18 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { release, tmpdir, userInfo } from 'node:os';
-import { join } from 'node:path';
+import { chmod, readdir, writeFile } from 'node:fs/promises';
+import { release } from 'node:os';
 import { expect } from 'chai';
 import { execa } from 'execa';
 import { type BuiltHelper, buildHelper } from '../helper/build.ts';
 import { cacheFolder } from '../kernels/cache.ts';
-import { needProgram } from '../kernels/requirements.ts';
 import type { Run } from '../program/step.ts';
 import { parseProgram } from '../program/text.ts';
 import type { Host } from './host.ts';
 import { localFiles } from './local.ts';
-import { freePort } from './port.ts';
 import { openRemoteHost, type RemoteOptions } from './remote.ts';
 import { openRemoteFiles } from './remote-files.ts';
 import { connectByName } from './ssh-target.ts';
 import { childrenOf, isRunning, parentOf, troubleOf, until } from './testing.ts';
+import { openSshd, type TestSshd } from './testing-sshd.ts';
 
 const DEADLINES = { stepMs: 2000, programMs: 20_000 };
 const VERSION = parseProgram('main cat /proc/version\n');
@@ -24,86 +21,22 @@ const WAIT = parseProgram(
   'main open version /proc/version flags=r\nmain mem ram 0x1000\nmain await ram 0 4 0xff 1 15000\n',
 );
 
-/** This machine stands for a lab machine: a real sshd of the test's own, on a port of its own, for the user of the test. */
 describe('hosts/remote', () => {
-  let folder = '';
+  let server: TestSshd;
   let config = '';
   let helper: BuiltHelper;
-  let sshd: ChildProcess;
-  let port = 0;
   const opened: Host[] = [];
-
-  const at = (name: string): string => join(folder, name);
-  const makeKey = (name: string) => execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', at(name)]);
-  const publicKey = async (name: string): Promise<string> => (await execa('cat', [at(`${name}.pub`)])).stdout;
-
-  const startSshd = async (): Promise<void> => {
-    const settings = `Port ${port}
-ListenAddress 127.0.0.1
-HostKey ${at('host_key')}
-AuthorizedKeysFile ${at('authorized_keys')}
-PermitRootLogin yes
-StrictModes no
-UsePAM no
-PidFile none
-`;
-    await writeFile(at('sshd_config'), settings);
-    if (userInfo().uid === 0) await mkdir('/run/sshd', { recursive: true });
-    sshd = spawn(await needProgram('sshd'), ['-D', '-e', '-f', at('sshd_config')], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    await new Promise<void>((listening, failed) => {
-      let said = '';
-      sshd.stderr?.on('data', (chunk: Buffer) => {
-        said += chunk.toString();
-        if (said.includes('Server listening')) listening();
-      });
-      sshd.once('close', () => failed(new Error(`sshd ended: ${said}`)));
-    });
-  };
+  const at = (name: string): string => server.at(name);
 
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'vfio-conform-test-'));
     helper = await buildHelper(cacheFolder());
-    await Promise.all(['host_key', 'other_host_key', 'client_key', 'stranger_key'].map(makeKey));
-    await writeFile(at('authorized_keys'), `${await publicKey('client_key')}\n`);
-    port = await freePort();
-    await writeFile(at('known_hosts'), `[127.0.0.1]:${port} ${await publicKey('host_key')}\n`);
-    await writeFile(at('changed_hosts'), `[127.0.0.1]:${port} ${await publicKey('other_host_key')}\n`);
-    await writeFile(at('no_hosts'), '');
-    config = at('config');
-    await writeFile(
-      config,
-      `Host changed
-  UserKnownHostsFile ${at('changed_hosts')}
-Host unknown
-  UserKnownHostsFile ${at('no_hosts')}
-Host stranger
-  IdentityFile ${at('stranger_key')}
-Host jumped
-  ProxyJump lab1
-Host closed
-  Port 1
-Host !stranger *
-  IdentityFile ${at('client_key')}
-Host *
-  HostName 127.0.0.1
-  Port ${port}
-  User ${userInfo().username}
-  UserKnownHostsFile ${at('known_hosts')}
-  GlobalKnownHostsFile none
-  IdentitiesOnly yes
-`,
-    );
-    await startSshd();
+    server = await openSshd();
+    ({ config } = server);
   });
-  after(async () => {
-    sshd.kill();
-    await rm(folder, { recursive: true });
-  });
+  after(() => server.end());
   afterEach(async () => {
     for (const host of opened.splice(0)) await host.close();
-    await until(() => childrenOf(sshd.pid ?? 0).length === 0);
+    await until(() => childrenOf(server.process().pid ?? 0).length === 0);
     expect((await readdir('/tmp')).filter((name) => /^vfio-conform\.[A-Za-z0-9]{6}$/.test(name))).to.deep.equal([]);
   });
 
@@ -122,7 +55,7 @@ Host *
 
   /** The one helper that runs for the sshd of this test: sshd's session starts a shell, and that the helper. */
   const helperPid = (): number => {
-    const [session = 0] = childrenOf(sshd.pid ?? 0);
+    const [session = 0] = childrenOf(server.process().pid ?? 0);
     const [shell = 0] = childrenOf(session);
     const [helperId] = childrenOf(shell);
     return helperId ?? expect.fail('no helper runs');
@@ -154,10 +87,10 @@ Host *
     try {
       expect(await files.read(at('odd file'))).to.equal('  two blanks \\n\n\nno end\n');
       expect(await files.read(at('no_hosts'))).to.equal('');
-      for (const path of ['/proc/cmdline', '/sys/kernel/mm/transparent_hugepage/enabled', '/nothing', folder]) {
+      for (const path of ['/proc/cmdline', '/sys/kernel/mm/transparent_hugepage/enabled', '/nothing', server.folder]) {
         expect(await files.read(path), path).to.equal(await localFiles.read(path));
       }
-      expect(await files.list(folder)).to.have.members(await readdir(folder));
+      expect(await files.list(server.folder)).to.have.members(await readdir(server.folder));
       expect(await files.list('/nothing')).to.equal(undefined);
       expect(await files.link('/proc/self/exe')).to.match(/^\//);
       expect(await files.link('/proc/cmdline')).to.equal(undefined);
@@ -210,12 +143,13 @@ Host *
     const host = await open();
     const { run, pid } = await startWaiting(host);
     const session = parentOf(parentOf(pid));
+    const sshd = server.process();
     sshd.kill('SIGKILL');
     await new Promise((ended) => sshd.once('exit', ended));
     process.kill(session, 'SIGKILL');
     expect(lostReason(await run)).to.match(/; cannot reach ssh:lab1 .* nothing listens there/);
     expect(await troubleOf(host.recover())).to.match(/^cannot reach ssh:lab1 /);
-    await startSshd();
+    await server.start();
     await host.recover();
   });
 

@@ -22,6 +22,9 @@ export interface RemoteOptions {
   readonly kernelRelease?: string;
   /** An SSH configuration file in place of the user's own. */
   readonly sshConfig?: string;
+  /** Another way to it, for a machine of the hosts file; `label` is what reports call it. */
+  readonly reach?: (times?: SshTimes) => Promise<SshConnection>;
+  readonly label?: string;
   readonly times?: SshTimes;
   /** How long a machine that cannot be reached any more may take to come back, in milliseconds: it may boot. Default 300,000. */
   readonly comesBackMs?: number;
@@ -60,7 +63,7 @@ const PAUSE_MS = 1000;
  * does not run the kernel that was asked for, or when a device may not be used (see readPlatform).
  */
 export const openRemoteHost = async (options: RemoteOptions): Promise<Host> => {
-  const name = `ssh:${options.name}`;
+  const name = labelOf(options);
   let running = await bringUp(options);
   const first = await inspect(options, running).catch(async (cause: unknown) => {
     await leave(running);
@@ -101,6 +104,11 @@ export const openRemoteHost = async (options: RemoteOptions): Promise<Host> => {
   };
 };
 
+const labelOf = ({ name, label }: RemoteOptions): string => label ?? `ssh:${name}`;
+
+const reach = (options: RemoteOptions, times = options.times): Promise<SshConnection> =>
+  options.reach?.(times) ?? connectByName(options.name, options.sshConfig, times);
+
 /** Takes leave of the helper, which then removes itself from the machine, before the connection is cut. */
 const leave = async ({ connection, session }: Running): Promise<void> => {
   await session.close();
@@ -121,8 +129,8 @@ const comeBack = async (options: RemoteOptions, givenUp: () => boolean): Promise
 };
 
 const bringUp = async (options: RemoteOptions): Promise<Running> => {
-  const name = `ssh:${options.name}`;
-  const connection = await connectByName(options.name, options.sshConfig, options.times);
+  const name = labelOf(options);
+  const connection = await reach(options);
   try {
     const onLost = (reason: string) => howItEnded(options, reason);
     const session = await startHelper(connection, name, options.helper, { ...options.session, onLost });
@@ -143,7 +151,7 @@ const bringUp = async (options: RemoteOptions): Promise<Running> => {
 /** Without a console nobody knows what the kernel did; whether the machine answers is all that can be added. */
 const howItEnded = async (options: RemoteOptions, reason: string): Promise<Ending> => {
   const times = { ...(options.times ?? SSH_TIMES), connectMs: ANSWER_MS };
-  const now = await connectByName(options.name, options.sshConfig, times).then(
+  const now = await reach(options, times).then(
     (connection) => {
       connection.close();
       return 'the machine itself still answers';
@@ -157,7 +165,7 @@ const inspect = async (
   options: RemoteOptions,
   { connection, session }: Running,
 ): Promise<{ readonly platform: Platform; readonly condition: Condition }> => {
-  const files = await openRemoteFiles(connection, `ssh:${options.name}`);
+  const files = await openRemoteFiles(connection, labelOf(options));
   try {
     const platform = await readPlatform(files, options.devices, session.greeting.pageSizeBytes);
     return { platform, condition: await conditionOf(files) };
@@ -178,7 +186,7 @@ const checkIsAsBefore = async (
   first: { readonly platform: Platform; readonly condition: Condition },
   bootId: string,
 ): Promise<string> => {
-  const name = `ssh:${options.name}`;
+  const name = labelOf(options);
   const now = await inspect(options, running);
   if (now.condition.bootId !== bootId) {
     if (isDeepStrictEqual(now.platform, first.platform)) return now.condition.bootId;

@@ -22,11 +22,15 @@ export interface SshSettings {
 /** `NAME` or `USER@NAME`, as `ssh` takes it; nothing that `ssh` could take for an option. */
 const NAME = /^(?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}@)?[A-Za-z0-9_[][A-Za-z0-9_.:%[\]-]{0,252}$/;
 
-/** Asks `ssh -G`. `configFile` stands for the user's own. Throws UsageTrouble for a name that is none, HostTrouble when ssh refuses. */
-export const readSshSettings = async (name: string, configFile?: string): Promise<SshSettings> => {
+/** Asks `ssh -G`. `configFile` stands for the user's own; `words` are further options. Throws UsageTrouble for a name that is none, HostTrouble when ssh refuses. */
+export const readSshSettings = async (
+  name: string,
+  configFile?: string,
+  words: readonly string[] = [],
+): Promise<SshSettings> => {
   if (!NAME.test(name))
     throw new UsageTrouble(`expected a host as ssh takes it (NAME or USER@NAME), found ${JSON.stringify(name)}`);
-  const result = await execa(await needProgram('ssh'), [...configWords(configFile), '-G', '--', name], {
+  const result = await execa(await needProgram('ssh'), [...configWords(configFile), ...words, '-G', '--', name], {
     reject: false,
     stdin: 'ignore',
     timeout: 20_000,

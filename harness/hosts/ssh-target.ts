@@ -10,21 +10,23 @@ import { configWords, readSshSettings, type SshSettings } from './ssh-config.ts'
 
 /**
  * Connects to a machine that the user's SSH configuration knows by this name, without asking anything: with keys that have
- * no passphrase or that an agent holds, and only if its host key is in known_hosts. Throws HostTrouble, UsageTrouble.
+ * no passphrase or that an agent holds, and only if its host key is in known_hosts. It is called `label` in messages, and
+ * `words` are further options of `ssh`. Throws HostTrouble, UsageTrouble.
  */
 export const connectByName = async (
   name: string,
   configFile: string | undefined,
   times: SshTimes = SSH_TIMES,
+  { label = `ssh:${name}`, words = [] }: { readonly label?: string; readonly words?: readonly string[] } = {},
 ): Promise<SshConnection> => {
-  const settings = await readSshSettings(name, configFile);
+  const settings = await readSshSettings(name, configFile, words);
   const known = await knownKeys(settings.knownAs, settings.knownHostsFiles);
   const target: SshTarget = {
-    name: `ssh:${name}`,
+    name: label,
     ...settings,
     keys: await readableKeys(settings.identityFiles),
     hostKeyKinds: kindsToAskFor(known),
-    objection: (key) => hostKeyObjection(key, known, { name: `ssh:${name}`, knownAs: settings.knownAs }),
+    objection: (key) => hostKeyObjection(key, known, { name: label, knownAs: settings.knownAs }),
   };
   if (settings.jump === undefined) return connectSsh(target, times);
   const { stream, end } = await jumpThrough(settings, settings.jump, configFile);

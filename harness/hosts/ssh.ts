@@ -1,5 +1,5 @@
 /** A connection to a machine over SSH: one, with a deadline on every stage, and every failure in one clear line. */
-import type { Duplex } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import ssh2, { type AgentAuthMethod, type ClientChannel, type ConnectConfig, type PublicKeyAuthMethod } from 'ssh2';
 import { HostTrouble } from '../trouble.ts';
 
@@ -61,6 +61,9 @@ export interface CommandResult {
   readonly status: number | undefined;
 }
 
+/** The streams of a command: its input and output, and its standard error. */
+export type Channel = Duplex & { readonly stderr: Readable };
+
 export interface SshConnection {
   /** Why the connection is over, once it is. */
   readonly over: string | undefined;
@@ -70,7 +73,7 @@ export interface SshConnection {
    */
   run(command: string, input?: Uint8Array): Promise<CommandResult>;
   /** Starts a command that is spoken with. Whoever asked for it must read both of its streams. Throws HostTrouble. */
-  open(command: string): Promise<ClientChannel>;
+  open(command: string): Promise<Channel>;
   /** Cuts the connection. Never throws. */
   close(): void;
 }

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { UsageTrouble } from '../trouble.ts';
-import { explainedBy, parseKnownDifferences } from './known.ts';
+import { byExpiry, explainedBy, parseKnownDifferences } from './known.ts';
 import type { Divergence, Verdict } from './verdict.ts';
 
 const ENTRY = `differences:
@@ -25,6 +25,19 @@ const ENTRY = `differences:
     kernel: '^6\\.1\\.'
     damage: 'UBSAN: shift-out-of-bounds'
     reason: A page size of 0 has no lowest bit, which the shift is made by.
+`;
+
+/** An entry for one kind of host, and for a time. */
+const FLEETING = `differences:
+  - id: on-lab-machines
+    clause: info/argsz
+    shownBy: '^info/argsz'
+    kernel: '^6'
+    host: '^ssh:lab'
+    observed: 'EINVAL'
+    reason: The IOMMU of these machines tells no such capability.
+    link: https://example.org/1
+    expires: 2026-06-30
 `;
 
 const divergence = (clause: string, observed: string): Divergence => ({
@@ -95,9 +108,29 @@ describe('known differences', () => {
   };
   for (const [title, { caseId = 'info/x: y', kernel = '6.1.0-1-amd64', verdict, ids }] of Object.entries(rows)) {
     it(title, () => {
-      expect(explainedBy(known, caseId, kernel, verdict).map((one) => one.id)).to.deep.equal(ids);
+      expect(explainedBy(known, caseId, { name: 'vm', kernel }, verdict).map((one) => one.id)).to.deep.equal(ids);
     });
   }
+
+  const fleeting = parseKnownDifferences(FLEETING, 'known.yaml');
+  const places: readonly [host: string, ids: readonly string[]][] = [
+    ['ssh:lab7', ['on-lab-machines']],
+    ['vm', []],
+    ['other-ssh:lab7', []],
+  ];
+  for (const [name, ids] of places) {
+    it(`of a host explain ${ids.length === 0 ? 'nothing' : 'what they are for'} on ${name}`, () => {
+      const verdict = diverges(divergence('info/argsz', 'EINVAL'));
+      const found = explainedBy(fleeting, 'info/argsz: x', { name, kernel: '6.1' }, verdict);
+      expect(found.map((one) => one.id)).to.deep.equal(ids);
+    });
+  }
+
+  it('explain something up to their last day', () => {
+    const ids = (today: string) => byExpiry(fleeting, today).known.map((one) => one.id);
+    expect([ids('2026-06-30'), ids('2026-07-01')]).to.deep.equal([['on-lab-machines'], []]);
+    expect(byExpiry(fleeting, '2026-07-01').expired).to.deep.equal(fleeting);
+  });
 
   const mistakes: Record<string, [text: string, message: RegExp]> = {
     'a missing reason': [ENTRY.replace(/ {4}reason.*\n/, ''), /known\.yaml:2:5: differences\.0\.reason/],
@@ -107,6 +140,7 @@ describe('known differences', () => {
       /known\.yaml:2:5: .*expected either observed or damage/,
     ],
     'a bad regular expression': [ENTRY.replace("'byte 48'", "'('"), /misaligned: observed is not a regular expression/],
+    'a day that is none': [FLEETING.replace('06-30', '06-31'), /known\.yaml:10:14: differences\.0\.expires/],
     'text that is not YAML': ['differences: [', /known\.yaml/],
   };
   for (const [title, [text, message]] of Object.entries(mistakes)) {

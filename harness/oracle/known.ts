@@ -19,6 +19,8 @@ const KnownDifference = z
     shownBy: z.string(),
     /** Kernels by release (a regular expression on `uname -r`). */
     kernel: z.string(),
+    /** Hosts by name (a regular expression on `vm`, `local`, `ssh:NAME`); absent: any. */
+    host: z.string().optional(),
     /** What the kernel is known to do: a regular expression on the observation's one-line text. */
     observed: z.string().optional(),
     /** In its place: a regular expression on the first line of what its log is known to show. */
@@ -27,6 +29,7 @@ const KnownDifference = z
     bits: z.literal('more').optional(),
     reason: z.string().min(20),
     link: z.string().optional(),
+    /** The last day on which it explains anything. */
     expires: z.iso.date().optional(),
   })
   .refine((known) => (known.observed === undefined) !== (known.damage === undefined), {
@@ -52,7 +55,7 @@ export const parseKnownDifferences = (text: string, path: string): readonly Know
 };
 
 const compile = (known: KnownDifference, path: string): void => {
-  for (const field of ['cases', 'shownBy', 'kernel', 'observed', 'damage'] as const) {
+  for (const field of ['cases', 'shownBy', 'kernel', 'host', 'observed', 'damage'] as const) {
     try {
       new RegExp(known[field] ?? '');
     } catch {
@@ -61,8 +64,23 @@ const compile = (known: KnownDifference, path: string): void => {
   }
 };
 
-const isFor = (known: KnownDifference, caseId: string, kernel: string): boolean =>
-  new RegExp(known.kernel).test(kernel) && new RegExp(known.cases ?? '').test(caseId);
+/** Where a case ran: a host by its name, and the kernel there. */
+export interface Place {
+  readonly name: string;
+  readonly kernel: string;
+}
+
+const isAt = (known: KnownDifference, { name, kernel }: Place): boolean =>
+  new RegExp(known.kernel).test(kernel) && new RegExp(known.host ?? '').test(name);
+
+/** The entries that still explain something on a day (`2026-01-31`), and those that have expired. */
+export const byExpiry = (
+  differences: readonly KnownDifference[],
+  today: string,
+): { readonly known: readonly KnownDifference[]; readonly expired: readonly KnownDifference[] } => {
+  const isOver = ({ expires }: KnownDifference): boolean => expires !== undefined && expires < today;
+  return { known: differences.filter((one) => !isOver(one)), expired: differences.filter(isOver) };
+};
 
 /** Whether an entry explains one divergence. */
 const explains = (known: KnownDifference, divergence: Divergence): boolean =>
@@ -86,24 +104,24 @@ const hasMoreBits = ({ bytes = [] }: Divergence): boolean =>
 export const explainedBy = (
   differences: readonly KnownDifference[],
   caseId: string,
-  kernel: string,
+  place: Place,
   verdict: Verdict,
 ): readonly KnownDifference[] => {
   if (verdict.kind !== 'diverges' && verdict.kind !== 'damaged') return [];
-  const candidates = differences.filter((known) => isFor(known, caseId, kernel));
+  const candidates = differences.filter((known) => isAt(known, place) && new RegExp(known.cases ?? '').test(caseId));
   const found = verdict.divergences.map((divergence) => candidates.find((known) => explains(known, divergence)));
   if (verdict.kind === 'damaged') found.push(candidates.find((known) => explainsDamage(known, verdict.damage)));
   return found.every((known) => known !== undefined) ? [...new Set(found)] : [];
 };
 
-/** The entries for a kernel that cases were run for, and that no case showed: the kernel, or the harness, has changed. */
+/** The entries for a host and its kernel that cases were run for, and that no case showed: the kernel, or the harness, has changed. */
 export const disappeared = (
   differences: readonly KnownDifference[],
-  kernel: string,
+  place: Place,
   judged: readonly string[],
   shown: ReadonlySet<string>,
 ): readonly string[] =>
   differences
-    .filter((known) => new RegExp(known.kernel).test(kernel) && !shown.has(known.id))
+    .filter((known) => isAt(known, place) && !shown.has(known.id))
     .filter((known) => judged.some((caseId) => new RegExp(known.shownBy).test(caseId)))
     .map((known) => known.id);

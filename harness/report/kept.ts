@@ -38,6 +38,7 @@ export const keptRecord = (record: CaseRecord): CaseRecord => ({
     ? {}
     : { known: { id: keptLine(record.known.id), reason: keptLine(record.known.reason) } }),
   ...(record.answer === undefined ? {} : { answer: keptAnswer(record.answer) }),
+  ...(record.repeats === undefined ? {} : { repeats: { ...record.repeats } }),
   durationMs: Number.isFinite(record.durationMs) ? Math.max(0, record.durationMs) : 0,
   program: keptText(record.program),
   observed: keptText(record.observed),

@@ -53,6 +53,14 @@ export const CaseRecord = z.object({
     .optional()
     .describe('Set when every broken clause is a known difference of this kernel'),
   answer: Answer.optional().describe('Set when the case answers a question of the table of five modes'),
+  repeats: z
+    .object({
+      times: z.number().describe('How often it ran'),
+      shownBy: z.number().describe('How often what the verdict says was found'),
+      unstable: z.boolean().describe('Not all of them found the same'),
+    })
+    .optional()
+    .describe('Set when the case was to run more than once'),
   durationMs: z.number().describe('Time the program took on the host, in milliseconds'),
   program: z.string().describe('The program as text (docs/program-format.md)'),
   observed: z.string().describe('What the host answered, as text (docs/program-format.md)'),

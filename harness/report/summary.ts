@@ -167,7 +167,9 @@ const caseText = (run: RunRecord, record: CaseRecord): readonly string[] => {
   const [broken] = record.broken;
   return [
     `  ${record.id}`,
-    ...(broken === undefined || record.verdict !== 'diverges' ? [wrap(record.reason ?? '', '    ')] : []),
+    ...(broken === undefined || record.verdict !== 'diverges' || record.repeats?.unstable === true
+      ? [wrap(record.reason ?? '', '    ')]
+      : []),
     ...(broken === undefined ? [] : [brokenText(broken, '    ')]),
     `    run it    ${rerunCommand(record.id, run.arguments)}`,
   ];

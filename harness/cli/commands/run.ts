@@ -4,11 +4,12 @@ import { fileURLToPath } from 'node:url';
 import type Mocha from 'mocha';
 import type { MakeModel } from '../../cases/check-case.ts';
 import { MODEL_PLATFORM } from '../../cases/model-platform.ts';
+import type { Repeating } from '../../cases/repeat.ts';
 import { createSession, type Session } from '../../cases/session.ts';
 import type { Host } from '../../hosts/host.ts';
 import { type KernelChoice, kernelNamed, kernelOfOnesOwn, kernelWithPatches } from '../../kernels/choice.ts';
 import { createModel } from '../../model/create-model.ts';
-import { type KnownDifference, readKnownDifferences } from '../../oracle/known.ts';
+import { byExpiry, type KnownDifference, readKnownDifferences } from '../../oracle/known.ts';
 import { openReport, type Report } from '../../report/index.ts';
 import { checkIsFree } from '../../report/live.ts';
 import { revisionNamed } from '../../revisions/index.ts';
@@ -68,6 +69,17 @@ export const run: Command = {
       value: 'N',
       says: 'guests that run side by side (default 1); of several kernels, how many at once',
     },
+    {
+      name: 'repeat',
+      value: 'N',
+      says: 'runs each case so often; what shows in some repeats only is unstable, and fails',
+    },
+    { name: 'until-fail', says: 'runs each case until it does not conform, at most --repeat times (default 100)' },
+    {
+      name: 'retries',
+      value: 'N',
+      says: 'how often a case is tried again whose host was lost (default 1); a finding never is',
+    },
     { name: 'timeout', value: 'TIME', says: 'ends the run after this time: 90s, 15m, 2h (default 1h)' },
   ],
   examples: [
@@ -92,7 +104,7 @@ export const run: Command = {
 };
 
 /** The options that a run on several kernels hands on. */
-const SHARED = ['suite', 'grep', 'known', 'timeout'] as const;
+const SHARED = ['suite', 'grep', 'known', 'timeout', 'repeat', 'retries'] as const;
 
 /** Several kernels: everything is checked before the first one boots. */
 const runOnEach = async (kernels: readonly string[], given: Given): Promise<number> => {
@@ -103,7 +115,10 @@ const runOnEach = async (kernels: readonly string[], given: Given): Promise<numb
   if (new Set(kernels).size < kernels.length) throw new UsageTrouble('--kernel names a kernel twice');
   for (const name of kernels) await kernelNamed(name);
   const jobs = wholeNumber('jobs', given.text('jobs') ?? '1', 1, 8);
-  const args = SHARED.flatMap((name) => given.texts(name).flatMap((text) => [`--${name}`, text]));
+  const args = [
+    ...SHARED.flatMap((name) => given.texts(name).flatMap((text) => [`--${name}`, text])),
+    ...(given.on('until-fail') ? ['--until-fail'] : []),
+  ];
   return runMatrix(kernels, given.text('report') ?? newReportFolder(), args, jobs);
 };
 
@@ -121,8 +136,9 @@ const runSuites = async (given: Given, resumption?: Resumption): Promise<number>
   const selection: Selection = { areas: given.texts('suite'), texts: given.texts('grep') };
   const timeoutMs = duration('timeout', given.text('timeout') ?? '1h');
   checkHostRequest(request);
-  const known = await knownDifferences(given.text('known'), revision);
-
+  const retries = wholeNumber('retries', given.text('retries') ?? '1', 0, 10);
+  const repeat = repeatingOf(given);
+  const listed = await knownDifferences(given.text('known'), revision);
   const folder = resumption?.folder ?? given.text('report') ?? newReportFolder();
   if (resumption === undefined) checkIsFree(folder);
 
@@ -137,7 +153,9 @@ const runSuites = async (given: Given, resumption?: Resumption): Promise<number>
     platform: MODEL_PLATFORM,
     hosts: () => hosts,
     deadlines: DEADLINES,
-    known,
+    ...byExpiry(listed, new Date().toISOString().slice(0, 10)),
+    retries,
+    repeat,
     intend: (ids, host, boot) => report?.sent(ids, host, boot),
     ...(resumption === undefined ? {} : { before: resumption.unfinished }),
     ...(request.host === 'vm' ? { inspect: inspectBuild(request.kernel, revision) } : {}),
@@ -161,6 +179,13 @@ const runSuites = async (given: Given, resumption?: Resumption): Promise<number>
     end.clear();
     await Promise.all(hosts.map((host) => host.close()));
   }
+};
+
+const repeatingOf = (given: Given): Repeating => {
+  const untilFail = given.on('until-fail');
+  const times = wholeNumber('repeat', given.text('repeat') ?? (untilFail ? '100' : '1'), 1, 100_000);
+  if (times > 1 && given.text('host') === 'none') throw new UsageTrouble('--repeat is for hosts: a model never varies');
+  return { times, untilFail };
 };
 
 /** Names of series have a slash too, but do not begin like a path. */
