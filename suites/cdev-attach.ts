@@ -240,6 +240,12 @@ clause('cdev/attach-without-pasids', () => {
     pins(s.main, 4);
     c.destroy(2).returns(0);
   });
+  test('0', (s) => {
+    const { c, cdev } = withTwo(s);
+    cdev.asksToAttach({ target: 2, pasid: 0 }).refused('EINVAL');
+    pins(s.main, 0);
+    c.destroy(2).returns(0);
+  });
   test('one of 32 bits', (s) => {
     const { cdev } = boundCdev(s);
     cdev.asksToAttach({ target: 2, pasid: 0x8000_0000 }).refused('EINVAL', 'ENOSPC');

@@ -2,7 +2,7 @@ import type { Arg, Patch, Place } from '../program/step.ts';
 import { encode, offsetOf, sizeOf } from '../uapi/struct.ts';
 import * as uapi from '../uapi/vfio-cdev.ts';
 import { type Context, openIommufd } from './iommufd.ts';
-import { CDEV } from './needs.ts';
+import { CDEV, SECOND_STAGE } from './needs.ts';
 import type { Actor, Said, Scenario } from './scenario.ts';
 import { inline, TWO_GROUPS } from './vfio.ts';
 
@@ -91,6 +91,7 @@ export interface Cdev {
 /** Opens the own file of a device by what programs call it; it is not bound. */
 export const openCdev = (s: Scenario, actor: Actor = s.main, device = 'device0'): Cdev => {
   s.needs(CDEV);
+  s.needs(SECOND_STAGE);
   if (device !== 'device0') s.needs(TWO_GROUPS);
   return cdevOf(actor.opens(`$${device}-cdev`, 'cdev'), actor);
 };

@@ -24,6 +24,16 @@ export const CDEV: Need = {
   met: ({ groups }) => groups.some(({ devices }) => devices.some(({ cdev }) => cdev !== undefined)),
 };
 
+/** ECAP.SMTS (bit 43): scalable mode, in which Linux prefers first-stage tables. */
+const SCALABLE = 1n << 43n;
+
+/** For cases with page tables of the machine's IOMMU. */
+export const SECOND_STAGE: Need = {
+  reason: 'what page tables IOMMUs in scalable mode get is not stated yet',
+  met: ({ iommu: { kind, registers } }) =>
+    kind === 'intel' && registers !== undefined && (registers.ecap & SCALABLE) === 0n,
+};
+
 /** For cases with the mock device of IOMMUFD. */
 export const IOMMUFD_MOCK: Need = {
   reason: 'the kernel has no mock device for IOMMUFD (CONFIG_IOMMUFD_TEST)',

@@ -5,7 +5,7 @@ import { DIRTY_WRAPS } from '../model/type1/get-bitmap.ts';
 import { IOVA_WRAPS, VADDR_WRAPS } from '../model/type1/map.ts';
 import { UNMAP_WRAPS } from '../model/type1/unmap.ts';
 import { byId, type Revision } from '../spec/revision.ts';
-import { IOMMUFD_COMMANDS } from '../uapi/iommufd-commands.ts';
+import { IOMMUFD_COMMANDS, iommuHwInfoVtd } from '../uapi/iommufd-commands.ts';
 import { vfioDeviceAttachIommufdPt, vfioDeviceBindIommufd, vfioDeviceDetachIommufdPt } from '../uapi/vfio-cdev.ts';
 import { IOMMUFD_CLAUSES } from './iommufd.ts';
 import { LINUX_6_12 } from './linux-6.12.ts';
@@ -56,6 +56,7 @@ export const LINUX_7_2: Revision = {
   },
   structs: [
     ...IOMMUFD_COMMANDS.map(({ type }) => type),
+    iommuHwInfoVtd,
     vfioDeviceBindIommufd,
     vfioDeviceAttachIommufdPt,
     vfioDeviceDetachIommufdPt,

@@ -6,6 +6,7 @@ import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes } from '../type1/bytes.ts';
 import type { UserArgument } from '../world/kernel-file.ts';
 import type { Process } from '../world/process.ts';
+import { hardwareTable } from './cdev/hardware.ts';
 import { mockTable } from './mock.ts';
 import { dataOf, newNested, type TableData } from './nested.ts';
 import type { Context, Device, Ioas, NestedTable, Other, PageTable } from './state.ts';
@@ -46,6 +47,8 @@ const inTable = ({ parent }: AllocCall): boolean =>
   parent !== undefined && !isIoas(parent) && parent.kind === 'page table';
 
 const makes = (
+  { platform }: Context,
+  device: Device | undefined,
   parent: AllocCall['parent'],
   { flags }: AllocCall['asked'],
   data: TableData,
@@ -53,10 +56,11 @@ const makes = (
   if (parent === undefined) return undefined;
   if (!isIoas(parent)) return parent.kind === 'page table' ? newNested(parent, data) : undefined;
   const tracks = (flags & uapi.IOMMU_HWPT_ALLOC_DIRTY_TRACKING) !== 0;
-  return mockTable(parent, {
+  const stated = {
     parent: (flags & uapi.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0,
     tracking: tracks ? newTracking() : undefined,
-  });
+  };
+  return device?.hardware === undefined ? mockTable(parent, stated) : hardwareTable(platform, parent, stated);
 };
 
 /** The structure as far as the caller says that it goes; what is behind is 0. */
@@ -70,14 +74,15 @@ const askedOf = (argument: UserArgument): { readonly asked: AllocCall['asked']; 
 const situation = (context: Context, caller: Process, argument: UserArgument): AllocCall => {
   const { asked, size } = askedOf(argument);
   const { objects, others } = context;
-  const device = others.get(asked.dev_id);
+  const named = others.get(asked.dev_id);
+  const device = named?.kind === 'device' ? named : undefined;
   const parent = objects.get(asked.pt_id) ?? others.get(asked.pt_id);
   const data = dataOf(caller, asked);
-  const made = makes(parent, asked, data);
+  const made = makes(context, device, parent, asked, data);
   return {
     context,
     asked,
-    device: device?.kind === 'device' ? device : undefined,
+    device,
     parent,
     data,
     writable: argument.writable(0, size),
@@ -97,6 +102,8 @@ const ALLOC = request<Context, AllocCall>({
   leavesOpen: (call) => {
     if (inIoas(call) && call.data.type === IOMMU_HWPT_DATA_SELFTEST && call.data.kind !== 0)
       return 'what other kinds of page tables the mock device has is not stated';
+    if (call.device?.hardware !== undefined && inTable(call))
+      return "page tables nested in those of hardware, or of another device's IOMMU, are not stated";
     return undefined;
   },
   stages: ['reserved', 'device', 'object', 'table', 'data', 'place', 'pins', 'fault', 'reply'],
@@ -184,6 +191,15 @@ const OBJECTIONS = [
       inIoas(call) && has(call, uapi.IOMMU_HWPT_ALLOC_DIRTY_TRACKING) && call.device?.iommu.dirtyTracking === false,
   }),
   refuses({
+    id: 'hwpt/alloc-no-nesting',
+    says: 'A page table as a parent is refused with EOPNOTSUPP when the IOMMU of the device cannot nest.',
+    source: `${ERRNOS}: EOPNOTSUPP; intel_iommu_domain_alloc_second_stage(), drivers/iommu/intel/iommu.c: nested_supported()`,
+    stage: 'table',
+    errnos: ['EOPNOTSUPP'],
+    when: (call) =>
+      inIoas(call) && has(call, uapi.IOMMU_HWPT_ALLOC_NEST_PARENT) && call.device?.iommu.nesting === false,
+  }),
+  refuses({
     id: 'hwpt/alloc-without-data',
     says: 'A page table nested in another without data is refused with EOPNOTSUPP.',
     source: `${HEADER}: the data_type must be set to a pre-defined type; ${NESTED}`,
@@ -202,10 +218,11 @@ const OBJECTIONS = [
   refuses({
     id: 'hwpt/alloc-data-type',
     says: 'A type of data that the IOMMU does not know is refused with EOPNOTSUPP.',
-    source: `${ERRNOS}: EOPNOTSUPP; mock_domain_alloc_paging_flags(), mock_domain_alloc_nested(), drivers/iommu/iommufd/selftest.c`,
+    source: `${ERRNOS}: EOPNOTSUPP; mock_domain_alloc_paging_flags(), mock_domain_alloc_nested(), drivers/iommu/iommufd/selftest.c; intel_iommu_domain_alloc_paging_flags(), drivers/iommu/intel/iommu.c`,
     stage: 'data',
     errnos: ['EOPNOTSUPP'],
-    when: ({ asked }) => asked.data_len > 0 && asked.data_type !== IOMMU_HWPT_DATA_SELFTEST,
+    when: ({ asked, device }) =>
+      asked.data_len > 0 && (asked.data_type !== IOMMU_HWPT_DATA_SELFTEST || device?.hardware !== undefined),
   }),
   refuses({
     id: 'hwpt/alloc-bad-data',
@@ -214,7 +231,8 @@ const OBJECTIONS = [
     stage: 'data',
     errnos: ['EFAULT'],
     errno: ({ data }) => data.trouble,
-    when: ({ asked, data }) => asked.data_type === IOMMU_HWPT_DATA_SELFTEST && data.trouble !== undefined,
+    when: ({ asked, data, device }) =>
+      device?.hardware === undefined && asked.data_type === IOMMU_HWPT_DATA_SELFTEST && data.trouble !== undefined,
   }),
   ...joiningObjections(ALLOC, ALLOC.id),
   refuses({

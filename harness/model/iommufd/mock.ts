@@ -69,7 +69,7 @@ const situation = (context: Context, asked: AttachCall['asked'], writable: boole
     target,
     table,
     writable,
-    device: { kind: 'device', iommu: { dirtyTracking }, table: undefined },
+    device: { kind: 'device', iommu: { dirtyTracking, nesting: true }, table: undefined },
     joins: () => (table?.kind === 'page table' && isNew(table) ? table : undefined),
     ids: () => idsFor(context, table),
   };

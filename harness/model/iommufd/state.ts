@@ -33,7 +33,7 @@ export type Other = Device | Mock | PageTable | NestedTable;
 export interface Device {
   readonly kind: 'device';
   /** What its IOMMU can do. */
-  readonly iommu: { readonly dirtyTracking: boolean };
+  readonly iommu: { readonly dirtyTracking: boolean; readonly nesting: boolean };
   /** Where it is in the machine; absent for a mock device. */
   readonly hardware?: { readonly device: PlatformDevice; readonly group: PlatformGroup };
   table: PageTable | NestedTable | undefined;

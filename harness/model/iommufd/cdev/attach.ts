@@ -61,12 +61,12 @@ const ATTACH = request<BoundCdev, AttachCall>({
       joins: () => (table?.kind === 'page table' && isNew(table) ? table : undefined),
     };
   },
-  leavesOpen: ({ context, pasid }) => {
-    if (context.unclear !== undefined) return context.unclear;
-    return pasid?.readable === true && pasid.number === 0 ? 'what a PASID of 0 is, is not stated' : undefined;
-  },
+  leavesOpen: ({ context }) => context.unclear,
   stages: ['read', 'size', 'flags', 'pasid', 'object', 'table', 'place', 'pins', 'reply'],
-  effect: ({ cdev: { bound }, table }) => move(bound.context, bound.object, table),
+  effect: ({ cdev: { bound }, context, pasid, table }) => {
+    if (pasid === undefined) move(context, bound.object, table);
+    else context.unclear = 'what the PASIDs of a device are attached to is not stated';
+  },
 });
 
 /** The page table that attaching to an object gives; `undefined` for an object that is neither an IO address space nor a page table. */
@@ -153,9 +153,9 @@ const TARGET_OBJECTIONS = [
   }),
   refuses({
     id: 'cdev/attach-without-pasids',
-    says: 'A PASID of a device that has none, or cannot have that one, is refused (EINVAL; ENOSPC above 2^31-1), and what is attached stays.',
+    says: 'A PASID of a device that has none, 0 among them, is refused with EINVAL (above 2^31-1 with ENOSPC), and what is attached stays.',
     source:
-      'iommufd_hwpt_pasid_compat(), drivers/iommu/iommufd/device.c; vfio_iommufd_physical_pasid_attach_ioas(), drivers/vfio/iommufd.c: ida_alloc_range()',
+      'include/uapi/linux/iommufd.h: out_max_pasid_log2: 0 means no PASID support; iommufd_hwpt_pasid_compat(), drivers/iommu/iommufd/device.c; vfio_iommufd_physical_pasid_attach_ioas(), drivers/vfio/iommufd.c: ida_alloc_range()',
     stage: 'table',
     errnos: ['EINVAL', 'ENOSPC'],
     errno: ({ pasid }) => ((pasid?.number ?? 0) > 0x7fff_ffff ? 'ENOSPC' : 'EINVAL'),

@@ -1,26 +1,27 @@
 import type { Platform } from '../../../program/platform.ts';
-import type { Ioas, NestedTable, PageTable } from '../state.ts';
+import type { Device, Ioas, NestedTable, PageTable } from '../state.ts';
 import type { Cdev } from './state.ts';
 
-/* Devices and page tables of the machine's own IOMMU. */
+/* Devices and page tables of the machine's own IOMMU: one that is not in scalable mode, and so has second-stage tables only. */
 
 /** What is known of the hardware of a device that is bound. */
-export const hardwareOf = ({ device, group }: Pick<Cdev, 'device' | 'group'>) => ({
+export const hardwareOf = ({ device, group }: Pick<Cdev, 'device' | 'group'>): Pick<Device, 'iommu' | 'hardware'> => ({
   // Nothing in the platform says that an IOMMU could; emulated ones cannot.
-  iommu: { dirtyTracking: false },
+  iommu: { dirtyTracking: false, nesting: false },
   hardware: { device: device.platform, group: group.platform },
 });
 
-/** A page table of the machine's IOMMU, made for devices that are attached to an IO address space. */
-const newTable = ({ iommu }: Platform, ioas: Ioas): PageTable => ({
+/** A page table of the machine's IOMMU. */
+export const hardwareTable = ({ iommu }: Platform, ioas: Ioas, stated: Partial<PageTable> = {}): PageTable => ({
   kind: 'page table',
   ioas,
-  automatic: true,
+  automatic: false,
   parent: false,
   aperture: iommu.aperture,
   pageSize: iommu.pageSizes & -iommu.pageSizes,
   tracking: undefined,
   users: 0,
+  ...stated,
 });
 
 /** Whether a page table is one of the machine's IOMMU, and not of a mock device's. */
@@ -29,4 +30,5 @@ export const isHardware = ({ iommu }: Platform, table: PageTable | NestedTable):
 
 /** The page table that a device of the machine gets when it is attached to an IO address space. */
 export const hardwareTableFor = (platform: Platform, ioas: Ioas): PageTable =>
-  [...ioas.tables].find((table) => table.automatic && isHardware(platform, table)) ?? newTable(platform, ioas);
+  [...ioas.tables].find((table) => table.automatic && isHardware(platform, table)) ??
+  hardwareTable(platform, ioas, { automatic: true });
