@@ -33,6 +33,7 @@ const ATTACH = request<Context, AttachCall>({
   leavesOpen: ({ context, asked, ioas }) => {
     if (asked.op !== IOMMU_TEST_OP_MOCK_DOMAIN) return 'of the test command only the mock device is stated';
     if (context.others.get(asked.id)?.kind === 'page table') return 'attaching to a page table is not stated yet';
+    if (ioas?.attached?.reach !== undefined) return 'a mock device beside a device is not stated';
     if (ioas === undefined || ioas.attached !== undefined) return undefined;
     return ioas.allowed.length > 0 || ioas.areas[Symbol.iterator]().next().done !== true
       ? 'attaching to an IO address space that is in use is not stated yet'

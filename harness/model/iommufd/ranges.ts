@@ -11,7 +11,7 @@ import { field, type Objection, objection, request, rule } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes, u64Bytes } from '../type1/bytes.ts';
 import type { Process } from '../world/process.ts';
-import { alignmentOf, type Context, type Ioas, usableRanges } from './state.ts';
+import { alignmentOf, type Context, type Ioas, isUsable, usableRanges } from './state.ts';
 
 /* Which IOVAs can be mapped, and which are to stay so. */
 
@@ -166,7 +166,7 @@ const ALLOW = request<Context, AllowCall>({
           });
     return { context, asked, ioas: context.objects.get(asked.ioas_id), ranges };
   },
-  stages: ['arguments', 'ranges'],
+  stages: ['arguments', 'ranges', 'usable'],
   effect: ({ ioas, ranges = [] }) => {
     if (ioas !== undefined) ioas.allowed = [...ranges].sort((a, b) => (a.start < b.start ? -1 : 1));
   },
@@ -211,6 +211,14 @@ const ALLOW_OBJECTIONS = [
         ({ start, end }, index) =>
           start >= end || ranges.slice(0, index).some((other) => start <= other.end && other.start <= end),
       ),
+  }),
+  refusesAllow({
+    id: 'ioas/allow-beyond-ranges',
+    says: 'A range that is not within what IOAS_IOVA_RANGES tells now, because of devices that are attached, is refused with EADDRINUSE, and those before stay allowed.',
+    source: `${HEADER}: IOMMU_IOAS_ALLOW_IOVAS: This call will fail if IOMMU_IOAS_IOVA_RANGES is currently narrower; iopt_set_allow_iova(), drivers/iommu/iommufd/io_pagetable.c`,
+    stage: 'usable',
+    errnos: ['EADDRINUSE'],
+    when: ({ ioas, ranges = [] }) => ioas !== undefined && ranges.some(({ start, end }) => !isUsable(ioas, start, end)),
   }),
 ];
 

@@ -53,11 +53,8 @@ const reachOf = ({ law, platform }: Vfio, groups: readonly Group[]): NonNullable
 });
 
 /** The groups that have a device at an IO address space. */
-const groupsAt = ({ groups }: Vfio, context: Context): readonly Group[] =>
-  groups.filter(
-    ({ iommufd, devices }) =>
-      iommufd?.context === context && devices.some(({ attachment }) => attachment !== undefined),
-  );
+const groupsAt = ({ groups }: Vfio, ioas: Ioas): readonly Group[] =>
+  groups.filter(({ devices }) => devices.some(({ attachment }) => attachment?.ioas === ioas));
 
 /** Attaches a device that is opened first. */
 const attach = (vfio: Vfio, context: Context, device: Device, ioas: Ioas): void => {
@@ -71,17 +68,17 @@ const attach = (vfio: Vfio, context: Context, device: Device, ioas: Ioas): void 
     ioas.attached = { table, devices: 0 };
   }
   ioas.attached.devices++;
-  const reachAgain = (): void => {
-    if (ioas.attached !== undefined) ioas.attached.reach = reachOf(vfio, groupsAt(vfio, context));
+  const reach = (): void => {
+    if (ioas.attached !== undefined) ioas.attached.reach = reachOf(vfio, groupsAt(vfio, ioas));
   };
   const end = (): void => {
     device.attachment = undefined;
     context.others.delete(own);
     detach(context, ioas);
-    reachAgain();
+    reach();
   };
   device.attachment = { ioas, end };
-  ioas.attached.reach = reachOf(vfio, groupsAt(vfio, context));
+  reach();
   settle(context);
 };
 
@@ -135,13 +132,16 @@ const OBJECTIONS = [
   }),
   refuses({
     id: 'compat/open-mapped-outside',
-    says: 'A device is refused with EADDRINUSE while anything is mapped in its IO address space that it cannot reach: beyond what its IOMMU translates, or in a reserved region.',
+    says: 'A device is refused with EADDRINUSE while anything is mapped in its IO address space, or set by IOAS_ALLOW_IOVAS, that it cannot reach: beyond what its IOMMU translates, or in a reserved region.',
     source: `iopt_reserve_iova(), ${PAGETABLE}`,
     errnos: ['EADDRINUSE'],
     when: (call) =>
-      atFirst(call, ({ areas }) => {
+      atFirst(call, ({ areas, allowed }) => {
         const { ranges } = reachOf(call.vfio, [call.group]);
-        return [...areas].some(({ start, end }) => !ranges.some((one) => start >= one.start && end - 1n <= one.end));
+        const mapped = [...areas].map(({ start, end }) => ({ start, end: end - 1n }));
+        return [...mapped, ...allowed].some(
+          ({ start, end }) => !ranges.some((one) => start >= one.start && end <= one.end),
+        );
       }),
   }),
   refuses({
