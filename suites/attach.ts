@@ -298,7 +298,7 @@ clause('mock/replace-unwritable', () => {
   });
 });
 
-clause('ioas/allow-beyond-aperture', () => {
+clause('ioas/allow-beyond-ranges', () => {
   each(
     {
       'before it': [BASE - PAGE, BASE + PAGE],

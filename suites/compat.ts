@@ -711,6 +711,17 @@ clause('compat/open-mapped-outside', () => {
     g.open().opened.succeeds();
   });
 });
+clause('compat/open-mapped-outside', () => {
+  test('allowed by IOAS_ALLOW_IOVAS', (s) => {
+    const g = v2(s, 'iommu');
+    const ranges = s.main.memory(PAGE);
+    ranges.write(encode(iommufd.iommuIovaRange, { start: OUTSIDE, last: OUTSIDE + PAGE - 1n }));
+    commands(g).allow({ num_iovas: 1 }, ranges.at()).returns(0);
+    g.open().opened.refused('EADDRINUSE');
+    commands(g).allow({ num_iovas: 0 }).returns(0);
+    g.open().opened.succeeds();
+  });
+});
 clause('compat/open-unaligned', () => {
   test('memory within a page', (s) => {
     const g = v2(s, 'iommu');

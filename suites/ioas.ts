@@ -9,7 +9,7 @@ import {
   test,
   u64,
 } from '../harness/cases/index.ts';
-import { type Context, FIXED, openIommufd, READ, WRITE, withIoas } from '../harness/cases/iommufd.ts';
+import { type Context, FIXED, openIommufd, openWithMock, READ, WRITE, withIoas } from '../harness/cases/iommufd.ts';
 import * as uapi from '../harness/uapi/iommufd.ts';
 import { encode, offsetOf, sizeOf } from '../harness/uapi/struct.ts';
 
@@ -751,6 +751,30 @@ clause('ioas/allow-bad-range', () => {
       allows(s, c, [[0x40000n, 0x7ffffn]]).returns(0);
       allows(s, c, ranges).refused('EINVAL');
       c.map({ length: PAGE, vaddr: memory.at() }).returns(0).shows(IOVA_AT, u64(0x40000n));
+    },
+  );
+});
+
+clause('ioas/allow-beyond-ranges', () => {
+  each(
+    {
+      'before the first': [[0n, (1n << 24n) - 1n]],
+      'into the first': [[(1n << 24n) - PAGE, (1n << 24n) + PAGE - 1n]],
+      'one of two': [
+        [1n << 25n, (1n << 26n) - 1n],
+        [1n << 31n, (1n << 31n) + PAGE],
+      ],
+    } as const,
+    (s, ranges) => {
+      const c = openWithMock(s);
+      c.alloc(1);
+      c.attachMock(1).returns(0);
+      allows(s, c, [[1n << 26n, 1n << 27n]]).returns(0);
+      allows(s, c, ranges).refused('EADDRINUSE');
+      const memory = s.main.memory(PAGE);
+      c.map({ length: PAGE, vaddr: memory.at() })
+        .returns(0)
+        .shows(IOVA_AT, u64(1n << 26n));
     },
   );
 });

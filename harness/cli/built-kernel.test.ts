@@ -21,20 +21,32 @@ describe('a kernel that is built from source', () => {
       skipBecause(this, `${KERNEL} is not in the cache (vfio-conform kernel build ${KERNEL}, or VFIO_CONFORM_BUILD=1)`);
   });
 
-  it('is built where it is not in the cache, has IOMMUFD, and conforms', async () => {
+  /** Runs suites on it; the report, and how it ended. */
+  const run = async (suites: readonly string[]) => {
     const folder = await mkdtemp(join(tmpdir(), 'vfio-conform-built-'));
     try {
       const report = join(folder, 'report');
-      const words = ['run', '--kernel', KERNEL, '--suite', 'iommufd', '--suite', 'ioas', '--report', report];
+      const words = ['run', '--kernel', KERNEL, ...suites.flatMap((suite) => ['--suite', suite]), '--report', report];
       const { exitCode, stderr } = await execa('node', [BIN, ...words], { reject: false, stdin: 'ignore' });
-      const { cases } = RunRecord.parse(
-        JSON.parse(await readFile(join(report, 'results.json'), 'utf8').catch(() => expect.fail(stderr))),
-      );
-      expect(cases.filter(({ verdict }) => verdict !== 'conforms').map(({ id }) => id)).to.deep.equal([]);
-      expect(cases.length).to.be.greaterThan(150);
-      expect(exitCode).to.equal(EXIT.conforms);
+      const results = await readFile(join(report, 'results.json'), 'utf8').catch(() => expect.fail(stderr));
+      return { exitCode, cases: RunRecord.parse(JSON.parse(results)).cases };
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
+  };
+
+  it('is built where it is not in the cache, has IOMMUFD, and conforms', async () => {
+    const { cases, exitCode } = await run(['iommufd', 'ioas']);
+    expect(cases.filter(({ verdict }) => verdict !== 'conforms').map(({ id }) => id)).to.deep.equal([]);
+    expect(cases.length).to.be.greaterThan(150);
+    expect(exitCode).to.equal(EXIT.conforms);
+  }).timeout(5_000_000);
+
+  it('answers every question of the table in all five modes, as it is known to', async () => {
+    const { cases, exitCode } = await run(['five-modes']);
+    expect(cases.filter(({ answer }) => answer?.observed === undefined).map(({ id }) => id)).to.deep.equal([]);
+    expect(new Set(cases.map(({ answer }) => answer?.mode)).size).to.equal(5);
+    expect(cases.length).to.be.greaterThan(250);
+    expect(exitCode).to.equal(EXIT.conforms);
   }).timeout(5_000_000);
 });

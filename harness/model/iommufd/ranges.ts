@@ -214,9 +214,9 @@ const ALLOW_OBJECTIONS = [
       ),
   }),
   refusesAllow({
-    id: 'ioas/allow-beyond-aperture',
+    id: 'ioas/allow-beyond-ranges',
     says: 'A range that is not within what IOAS_IOVA_RANGES tells is refused with EADDRINUSE, and those before stay allowed.',
-    source: 'iopt_set_allow_iova(), drivers/iommu/iommufd/io_pagetable.c',
+    source: `${HEADER}: IOMMU_IOAS_ALLOW_IOVAS: This call will fail if IOMMU_IOAS_IOVA_RANGES is currently narrower; iopt_set_allow_iova(), drivers/iommu/iommufd/io_pagetable.c`,
     stage: 'reserved',
     errnos: ['EADDRINUSE'],
     when: ({ ioas, ranges = [] }) => ioas !== undefined && ranges.some((range) => !isUsable(ioas, range)),

@@ -107,14 +107,15 @@ const atFirst = (call: GetDeviceCall, look: (opening: Opening) => Holds): Holds 
   return opening !== undefined && look(opening);
 };
 
-/** Whether something is mapped that a device and its page table do not reach. */
+/** Whether something is mapped, or to be chosen from, that a device and its page table do not reach. */
 const outside = ({ ioas, object, table }: Opening): boolean => {
   const joined = {
     ...ioas,
     tables: new Set([...ioas.tables, table]),
     reserved: new Map([...ioas.reserved, [object, object.hardware?.group.reserved ?? []]]),
   };
-  return [...ioas.areas].some(({ start, end }) => !isUsable(joined, { start, end: end - 1n }));
+  const mapped = [...ioas.areas].map(({ start, end }) => ({ start, end: end - 1n }));
+  return [...mapped, ...ioas.allowed].some((range) => !isUsable(joined, range));
 };
 
 const OBJECTIONS = [
@@ -134,7 +135,7 @@ const OBJECTIONS = [
   }),
   refuses({
     id: 'compat/open-mapped-outside',
-    says: 'A device is refused with EADDRINUSE while anything is mapped in its IO address space that it cannot reach: beyond what its IOMMU translates, or in a reserved region.',
+    says: 'A device is refused with EADDRINUSE while anything is mapped in its IO address space, or set by IOAS_ALLOW_IOVAS, that it cannot reach: beyond what its IOMMU translates, or in a reserved region.',
     source: `iopt_reserve_iova(), ${PAGETABLE}`,
     errnos: ['EADDRINUSE'],
     when: (call) => atFirst(call, outside),
