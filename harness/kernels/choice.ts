@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { HostTrouble, UsageTrouble } from '../trouble.ts';
 import { type BuiltModules, buildModules, buildTestModule, type TestModuleOptions } from './build.ts';
 import { fetchKernel, isCached, type Kernel } from './fetch.ts';
+import { fetchHeaders, type KernelHeaders } from './headers.ts';
 import { kernelNames, readManifest } from './manifest.ts';
 import { type OwnKernel, readOwnKernel, revisionOfRelease } from './own.ts';
 import { readPatches } from './patches.ts';
@@ -86,11 +87,11 @@ export const isToBeBuilt = async ({ base, own }: KernelChoice, cache: string): P
   return manifest.config !== undefined && !(await isCached(manifest, cache));
 };
 
-/** A module of fixtures/modules: its parameters, and the kernels that it is for. */
+/** A module of fixtures/modules: its parameters, the kernels that it is for, and what of the kernel's sources it can bring. */
 const TEST_MODULES = [
-  { folder: 'emulated', parameters: ['devices=2'], kernels: /^/ },
-  { folder: 'iova-bitmap', parameters: [], kernels: /^/ },
-  { folder: 'mediator', parameters: ['instances=2', 'registers=0'], kernels: /^mediate-ops\// },
+  { folder: 'emulated', parameters: ['devices=2'], kernels: /^/, brings: [] },
+  { folder: 'iova-bitmap', parameters: [], kernels: /^/, brings: ['drivers/iommu/iommufd/iova_bitmap.c'] },
+  { folder: 'mediator', parameters: ['instances=2', 'registers=0'], kernels: /^mediate-ops\//, brings: [] },
 ] as const;
 
 /**
@@ -108,9 +109,7 @@ export const prepareKernel = async (choice: KernelChoice, cache: string): Promis
     choice.patches === undefined
       ? undefined
       : await buildModules({ ...common, patches: await readPatches(choice.patches) });
-  const tests = canBuildFor(choice.base)
-    ? await testModules(choice, { ...common, ...(patched === undefined ? {} : { against: patched }) })
-    : { modules: [], notes: ['without test modules: they can be built for 6.1 only, so far'] };
+  const tests = await testModules(choice, { ...common, ...(patched === undefined ? {} : { against: patched }) });
   return {
     choice,
     kernel,
@@ -126,18 +125,39 @@ interface TestModules {
   readonly notes: readonly string[];
 }
 
-const testModules = async (choice: KernelChoice, options: Omit<TestModuleOptions, 'source'>): Promise<TestModules> => {
-  const wanted = TEST_MODULES.filter(({ kernels }) => kernels.test(choice.name));
-  const built = await Promise.all(
-    wanted.map(async ({ folder, parameters }): Promise<TestModules> => {
-      try {
-        const { modules } = await buildTestModule({ ...options, source: join(FIXTURES, 'modules', folder) });
-        return { modules: modules.map(({ name, path }) => ({ name, path, parameters })), notes: [] };
-      } catch (cause) {
-        if (!(cause instanceof HostTrouble)) throw cause;
-        return { modules: [], notes: [`without the test module ${folder}: ${cause.message}`] };
-      }
-    }),
-  );
-  return { modules: built.flatMap(({ modules }) => modules), notes: built.flatMap(({ notes }) => notes) };
+type BuiltWith = Omit<TestModuleOptions, 'source' | 'brings'>;
+
+const testModules = async (choice: KernelChoice, options: BuiltWith): Promise<TestModules> => {
+  try {
+    const headers = await headersOf(choice, options);
+    const wanted = TEST_MODULES.filter(({ kernels }) => kernels.test(choice.name));
+    const built = await Promise.all(wanted.map((one) => testModule(one, { ...options, ...headers })));
+    return { modules: built.flatMap(({ modules }) => modules), notes: built.flatMap(({ notes }) => notes) };
+  } catch (cause) {
+    if (!(cause instanceof HostTrouble)) throw cause;
+    return { modules: [], notes: [`without test modules: ${cause.message}`] };
+  }
+};
+
+/** The headers that are fetched for a kernel; none where those are taken that are installed. */
+const headersOf = async (
+  { base, own }: KernelChoice,
+  { release, cacheDir: cache }: BuiltWith,
+): Promise<{ readonly headers?: KernelHeaders }> => {
+  if (canBuildFor(base)) return {};
+  if (own !== undefined) throw new HostTrouble("they are not built for a kernel of one's own");
+  return { headers: await fetchHeaders(await readManifest(base), release ?? '', { cache }) };
+};
+
+const testModule = async (
+  { folder, parameters, brings }: (typeof TEST_MODULES)[number],
+  options: BuiltWith,
+): Promise<TestModules> => {
+  try {
+    const { modules } = await buildTestModule({ ...options, brings, source: join(FIXTURES, 'modules', folder) });
+    return { modules: modules.map(({ name, path }) => ({ name, path, parameters })), notes: [] };
+  } catch (cause) {
+    if (!(cause instanceof HostTrouble)) throw cause;
+    return { modules: [], notes: [`without the test module ${folder}: ${cause.message}`] };
+  }
 };
