@@ -24,8 +24,8 @@ export interface SessionOptions {
   /** Requests that mean something else in the revision than when a clause was stated: cases of it that make them do not belong to the run either. */
   readonly retakenSince: (clause: ClauseId) => ReadonlySet<bigint>;
   readonly makeModel: MakeModel;
-  /** The same for the revision that it is built on, if it is. */
-  readonly makeBaseModel?: MakeModel;
+  /** The same for the revisions that it is built on, its own base first; absent: none. */
+  readonly makeBaseModels?: readonly MakeModel[];
   /** The platform that the model assumes when there is no host. */
   readonly platform: Platform;
   /** Asked for when the first case runs, so that hosts can come up while suites are loaded. */
@@ -123,12 +123,12 @@ const programFor = (one: Case, platform: Platform): Program => ({
 });
 
 /**
- * A case through the model of the revision. Cases are written for what a revision is built on: where that agrees with a
- * case and the revision does not, the revision changes what the case expects, which is no fault of the case's, and the
+ * A case through the model of the revision. Cases are written for what a revision is built on: where one of those agrees with
+ * a case and the revision does not, a revision has changed what the case expects, which is no fault of the case's, and the
  * model alone says what must follow.
  */
 const checkCase = (
-  { makeModel, makeBaseModel }: SessionOptions,
+  { makeModel, makeBaseModels = [] }: SessionOptions,
   platform: Platform,
   program: Program,
   { expectations }: Case,
@@ -136,8 +136,8 @@ const checkCase = (
   const check = (make: MakeModel, expected: Case['expectations']): ModelCheck =>
     checkModel(make(platform, program.lets), program, expected);
   const found = check(makeModel, expectations);
-  if (found.disagreement === undefined || makeBaseModel === undefined) return found;
-  if (check(makeBaseModel, expectations).disagreement !== undefined) return found;
+  if (found.disagreement === undefined) return found;
+  if (!makeBaseModels.some((make) => check(make, expectations).disagreement === undefined)) return found;
   return { ...check(makeModel, []), superseded: true };
 };
 
