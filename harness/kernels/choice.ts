@@ -109,7 +109,10 @@ export const prepareKernel = async (choice: KernelChoice, cache: string): Promis
     choice.patches === undefined
       ? undefined
       : await buildModules({ ...common, patches: await readPatches(choice.patches) });
-  const tests = await testModules(choice, { ...common, ...(patched === undefined ? {} : { against: patched }) });
+  const tests = await testModules(choice, kernel, {
+    ...common,
+    ...(patched === undefined ? {} : { against: patched }),
+  });
   return {
     choice,
     kernel,
@@ -127,9 +130,9 @@ interface TestModules {
 
 type BuiltWith = Omit<TestModuleOptions, 'source' | 'brings'>;
 
-const testModules = async (choice: KernelChoice, options: BuiltWith): Promise<TestModules> => {
+const testModules = async (choice: KernelChoice, kernel: Kernel, options: BuiltWith): Promise<TestModules> => {
   try {
-    const headers = await headersOf(choice, options);
+    const headers = await headersOf(choice, kernel, options.cacheDir);
     const wanted = TEST_MODULES.filter(({ kernels }) => kernels.test(choice.name));
     const built = await Promise.all(wanted.map((one) => testModule(one, { ...options, ...headers })));
     return { modules: built.flatMap(({ modules }) => modules), notes: built.flatMap(({ notes }) => notes) };
@@ -139,14 +142,22 @@ const testModules = async (choice: KernelChoice, options: BuiltWith): Promise<Te
   }
 };
 
-/** The headers that are fetched for a kernel; none where those are taken that are installed. */
+/** The headers of a kernel, kept or fetched; none where those are taken that are installed. */
 const headersOf = async (
   { base, own }: KernelChoice,
-  { release, cacheDir: cache }: BuiltWith,
+  { release, headers }: Kernel,
+  cache: string,
 ): Promise<{ readonly headers?: KernelHeaders }> => {
   if (canBuildFor(base)) return {};
+  if (headers !== undefined) return { headers };
   if (own !== undefined) throw new HostTrouble("they are not built for a kernel of one's own");
-  return { headers: await fetchHeaders(await readManifest(base), release ?? '', { cache }) };
+  const manifest = await readManifest(base);
+  if (manifest.config !== undefined) {
+    throw new HostTrouble(
+      `${base} was built before what they need was kept: remove it from ${cache}/kernels, and it is built again`,
+    );
+  }
+  return { headers: await fetchHeaders(manifest, release, { cache }) };
 };
 
 const testModule = async (

@@ -7,6 +7,7 @@ import { execa } from 'execa';
 import { HostTrouble } from '../trouble.ts';
 import { fallenAway, merged, symbolsOf } from './config.ts';
 import { findComplaint } from './kbuild.ts';
+import type { BuiltTree } from './keep-headers.ts';
 import type { KernelManifest } from './manifest.ts';
 import { findProgram, missingRequirements, needProgram } from './requirements.ts';
 
@@ -35,6 +36,8 @@ export interface CompiledKernel {
   readonly release: string;
   /** The whole configuration as it came out. */
   readonly configuration: string;
+  /** Where its sources and what was made of them lie, until `work` is removed. */
+  readonly tree: BuiltTree;
 }
 
 /**
@@ -57,8 +60,10 @@ export const compileKernel = async (manifest: KernelManifest, root: string, work
   const configuration = await readFile(join(output, '.config'), 'utf8');
   checkConfiguration(manifest, asked, configuration);
   await make([`-j${availableParallelism()}`, 'vmlinux']);
+  // What building modules for it takes, which is kept.
+  await make(['modules_prepare']);
   const release = (await make(['kernelrelease'])).trim();
-  return { vmlinux: join(output, 'vmlinux'), release, configuration };
+  return { vmlinux: join(output, 'vmlinux'), release, configuration, tree: { source, output } };
 };
 
 const checkPrograms = async ({ name }: KernelManifest): Promise<void> => {

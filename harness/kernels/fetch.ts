@@ -7,6 +7,8 @@ import type { AptView, ArchivedPackage } from './apt.ts';
 import { exists, makeFolder, withLock } from './cache.ts';
 import { type CompiledKernel, compileKernel, compilerLine, configurationOf } from './compile.ts';
 import { choosePackages, type FetchOptions, pinned, unpackPackages } from './debs.ts';
+import type { KernelHeaders } from './headers.ts';
+import { keepHeaders, keptHeaders } from './keep-headers.ts';
 import type { KernelManifest } from './manifest.ts';
 import { moduleName, modulesToLoad, readModule } from './modules.ts';
 import { extractVmlinux } from './vmlinux.ts';
@@ -19,6 +21,8 @@ export interface Kernel {
   readonly release: string;
   /** What QEMU is given: the kernel proper where it has a PVH entry, otherwise the bzImage. */
   readonly image: string;
+  /** What modules for it are built with, where it was built from source; absent when it was built before that was kept. */
+  readonly headers?: KernelHeaders;
   /** Unpacked modules, in the order in which they are loaded. */
   readonly modules: readonly { readonly name: string; readonly path: string }[];
   readonly commandLine: string;
@@ -90,9 +94,11 @@ const readKernel = async (
   if (!record.success) throw new HostTrouble(`${folder} is not a kernel's folder: remove it and try again`);
   const { release, image, modules } = record.data;
   const pins = manifest.packages.map(({ pin }) => pin);
+  const headers = await keptHeaders(folder, release);
   return {
     name: manifest.name,
     release,
+    ...(headers === undefined ? {} : { headers }),
     image: join(folder, image),
     modules: modules.map((name) => ({ name, path: join(folder, `${name}.ko`) })),
     commandLine: manifest.commandLine,
@@ -130,9 +136,13 @@ const keepWhatIsNeeded = async (folder: string, root: string, manifest: KernelMa
 };
 
 /** What was built has no modules: all is in the image. */
-const keepWhatWasBuilt = async (folder: string, { vmlinux, release, configuration }: CompiledKernel): Promise<void> => {
+const keepWhatWasBuilt = async (
+  folder: string,
+  { vmlinux, release, configuration, tree }: CompiledKernel,
+): Promise<void> => {
   await copyFile(vmlinux, join(folder, 'vmlinux'));
   await writeFile(join(folder, 'config'), configuration);
+  await keepHeaders(tree, join(folder, 'headers'));
   await keepRecord(folder, { release, image: 'vmlinux', modules: [] });
 };
 

@@ -144,7 +144,17 @@ const keepSources = async (root: string, folder: string, files: readonly string[
   if (tarball === undefined)
     throw new HostTrouble('no package of headers holds linux-source-*.tar.xz: correct the manifest');
   const members = files.map((file) => `${tarball.replace('.tar.xz', '')}/${file}`);
-  const words = ['-x', '--xz', '-f', join(packed, tarball), '-C', folder, '--strip-components=1', ...members];
+  const words = [
+    '-x',
+    '--xz',
+    '-f',
+    join(packed, tarball),
+    '-C',
+    folder,
+    '--strip-components=1',
+    '--occurrence=1',
+    ...members,
+  ];
   const result = await execa(await needProgram('tar'), words, {
     reject: false,
     timeout: 600_000,
