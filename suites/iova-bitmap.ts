@@ -162,6 +162,22 @@ clause('iova-bitmap/starts-pinned', () => {
   });
 });
 
+clause('iova-bitmap/offered', () => {
+  const second = 64n * G;
+  test('a range of two windows is set twice', (s) => {
+    const marks = [at(0n, 1n), at(second / K4, 1n)];
+    walk(s, { length: second + 128n * M, pages: 513, marks }).said.succeeds();
+  });
+  test('back and forth between what two windows would hold', (s) => {
+    const marks = [at(second / K4, 2n), at(1n, 1n), at(second / K4 + 9n, 1n), at(second / K4 - 1n, 2n)];
+    walk(s, { length: second + 128n * M, pages: 513, marks }).said.succeeds();
+  });
+  test('a page that is missing where nothing is set', (s) => {
+    const prepare = (memory: Memory): void => void memory.hole(K4, K4).succeeds();
+    walk(s, { length: 384n * M, pages: 3, marks: [at(1n, 1n), at(2n * 32768n, 1n)], prepare }).said.refused('EFAULT');
+  });
+});
+
 clause('iova-bitmap/unreachable-page', () => {
   each(
     {

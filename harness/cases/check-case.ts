@@ -9,17 +9,17 @@ export type MakeModel = (platform: Platform, lets: Program['lets']) => Machine;
 
 export interface Models {
   readonly makeModel: MakeModel;
-  /** The same for the revision that it is built on, if it is. */
-  readonly makeBaseModel?: MakeModel;
+  /** The same for the revisions that it is built on, its own base first; absent: none. */
+  readonly makeBaseModels?: readonly MakeModel[];
 }
 
 /**
- * A case through the model of the revision. Cases are written for what a revision is built on: where that agrees with a
- * case and the revision does not, the revision changes what the case expects, which is no fault of the case's, and the
+ * A case through the model of the revision. Cases are written for what a revision is built on: where one of those agrees with
+ * a case and the revision does not, a revision has changed what the case expects, which is no fault of the case's, and the
  * model alone says what must follow.
  */
 export const checkCase = (
-  { makeModel, makeBaseModel }: Models,
+  { makeModel, makeBaseModels = [] }: Models,
   platform: Platform,
   program: Program,
   { expectations }: Case,
@@ -27,7 +27,7 @@ export const checkCase = (
   const check = (make: MakeModel, expected: Case['expectations']): ModelCheck =>
     checkModel(make(platform, program.lets), program, expected);
   const found = check(makeModel, expectations);
-  if (found.disagreement === undefined || makeBaseModel === undefined) return found;
-  if (check(makeBaseModel, expectations).disagreement !== undefined) return found;
+  if (found.disagreement === undefined) return found;
+  if (!makeBaseModels.some((make) => check(make, expectations).disagreement === undefined)) return found;
   return { ...check(makeModel, []), superseded: true };
 };

@@ -49,7 +49,7 @@ export const choosePackage = async (view: AptView, wanted: WantedPackage): Promi
       `the archive's ${pin.package} ${pin.version} has SHA-256 ${pinned.sha256}, expected ${pin.sha256}: check where this machine gets its packages from`,
     );
   }
-  const { stdout } = await ask('apt-cache', view, ['pkgnames', 'linux-']);
+  const { stdout } = await ask('apt-cache', view, ['pkgnames', /^[a-z0-9]*/.exec(wanted.form)?.[0] ?? '']);
   const form = new RegExp(`^(?:${wanted.form})$`, 'v');
   const names = stdout.split('\n').filter((name) => form.test(name));
   for (const name of names.sort((a, b) => b.localeCompare(a, 'en', { numeric: true }))) {

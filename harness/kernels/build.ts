@@ -6,7 +6,7 @@ import { execa } from 'execa';
 import { z } from 'zod';
 import { HostTrouble, UsageTrouble } from '../trouble.ts';
 import { exists, makeFolder, withLock } from './cache.ts';
-import type { Kernel } from './fetch.ts';
+import { type KernelHeaders, takeSources } from './headers.ts';
 import { type Complaint, makeModules } from './kbuild.ts';
 import { moduleName } from './modules.ts';
 import type { Patch } from './patches.ts';
@@ -89,37 +89,38 @@ export const buildModules = async (options: BuildOptions): Promise<BuiltModules>
 };
 
 export interface TestModuleOptions extends ToolchainOptions {
-  /** Its sources: a folder with a Kbuild file that takes VFIO_TREE. */
+  /** Its sources: a folder with a Kbuild file that takes VFIO_TREE and BROUGHT. */
   readonly source: string;
   /** The modules that it is loaded with; absent: the kernel package's own. */
   readonly against?: BuiltModules;
   /** What it is built with; absent: what is installed. */
-  readonly headers?: NonNullable<Kernel['headers']>;
+  readonly headers?: KernelHeaders;
+  /** Files of the kernel's sources that it is made with, where the headers have them: the kernel was built without. */
+  readonly brings?: readonly string[];
   readonly cacheDir: string;
 }
 
 /** A module of our own for a guest, as `buildModules` gives VFIO's: there is one. Throws HostTrouble. */
 export const buildTestModule = async (options: TestModuleOptions): Promise<BuiltModules> => {
-  const { against, headers, cacheDir } = options;
+  const { against, headers, brings = [], cacheDir, source } = options;
   const toolchain =
     headers === undefined
-      ? await findToolchain({
-          ...options,
-          ...(against === undefined ? {} : { release: against.release }),
-          headersOnly: true,
-        })
+      ? await findToolchain({ ...options, ...(against && { release: against.release }), headersOnly: true })
       : await toolchainOf(options.base, headers);
-  const names = (await readdir(options.source)).filter((name) => /^(Kbuild|.*\.[ch])$/.test(name)).sort();
-  const texts = await Promise.all(names.map((name) => readFile(join(options.source, name), 'utf8')));
+  const names = (await readdir(source)).filter((name) => /^(Kbuild|.*\.[ch])$/.test(name)).sort();
+  const texts = await Promise.all(names.map((name) => readFile(join(source, name), 'utf8')));
   const hash = hashOf(FORM, ...identityOf(toolchain), against?.hash ?? '', ...names, ...texts);
   return cached(cacheDir, hash, async (folder) => {
     const tree = join(folder, 'tree');
     await mkdir(tree);
-    for (const name of names) await cp(join(options.source, name), join(tree, name));
+    for (const name of names) await cp(join(source, name), join(tree, name));
+    const brought = headers === undefined ? [] : await takeSources(headers, brings, tree);
     const symbols = join(against?.tree ?? '', 'drivers', 'vfio', 'Module.symvers');
-    const variables = against === undefined ? [] : [`VFIO_TREE=${against.tree}`, `KBUILD_EXTRA_SYMBOLS=${symbols}`];
-    const complaint = await makeModules(toolchain, tree, variables);
-    if (complaint !== undefined) throw new HostTrouble(`${options.source} does not build: ${complaint.text}`);
+    const complaint = await makeModules(toolchain, tree, [
+      ...(against === undefined ? [] : [`VFIO_TREE=${against.tree}`, `KBUILD_EXTRA_SYMBOLS=${symbols}`]),
+      ...brought.map((name) => `BROUGHT=${name.replace(/\.c$/, '.o')}`),
+    ]);
+    if (complaint !== undefined) throw new HostTrouble(`${source} does not build: ${complaint.text}`);
     const files = (await readdir(tree)).filter((name) => name.endsWith('.ko')).map((name) => join('tree', name));
     return finish(folder, toolchain, files, []);
   });

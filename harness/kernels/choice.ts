@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { HostTrouble, UsageTrouble } from '../trouble.ts';
 import { type BuiltModules, buildModules, buildTestModule, type TestModuleOptions } from './build.ts';
 import { fetchKernel, isCached, type Kernel } from './fetch.ts';
+import { fetchHeaders, type KernelHeaders } from './headers.ts';
 import { kernelNames, readManifest } from './manifest.ts';
 import { type OwnKernel, readOwnKernel, revisionOfRelease } from './own.ts';
 import { readPatches } from './patches.ts';
@@ -86,11 +87,11 @@ export const isToBeBuilt = async ({ base, own }: KernelChoice, cache: string): P
   return manifest.config !== undefined && !(await isCached(manifest, cache));
 };
 
-/** A module of fixtures/modules: its parameters, and the kernels that it is for. */
+/** A module of fixtures/modules: its parameters, the kernels that it is for, and what of the kernel's sources it can bring. */
 const TEST_MODULES = [
-  { folder: 'emulated', parameters: ['devices=2'], kernels: /^/ },
-  { folder: 'iova-bitmap', parameters: [], kernels: /^/ },
-  { folder: 'mediator', parameters: ['instances=2', 'registers=0'], kernels: /^mediate-ops\// },
+  { folder: 'emulated', parameters: ['devices=2'], kernels: /^/, brings: [] },
+  { folder: 'iova-bitmap', parameters: [], kernels: /^/, brings: ['drivers/iommu/iommufd/iova_bitmap.c'] },
+  { folder: 'mediator', parameters: ['instances=2', 'registers=0'], kernels: /^mediate-ops\//, brings: [] },
 ] as const;
 
 /**
@@ -108,15 +109,10 @@ export const prepareKernel = async (choice: KernelChoice, cache: string): Promis
     choice.patches === undefined
       ? undefined
       : await buildModules({ ...common, patches: await readPatches(choice.patches) });
-  const { headers } = kernel;
-  const tests =
-    canBuildFor(choice.base) || headers !== undefined
-      ? await testModules(choice, {
-          ...common,
-          ...(patched === undefined ? {} : { against: patched }),
-          ...(headers === undefined ? {} : { headers }),
-        })
-      : { modules: [], notes: ['without test modules: they can be built for 6.1 only, so far'] };
+  const tests = await testModules(choice, kernel, {
+    ...common,
+    ...(patched === undefined ? {} : { against: patched }),
+  });
   return {
     choice,
     kernel,
@@ -132,18 +128,47 @@ interface TestModules {
   readonly notes: readonly string[];
 }
 
-const testModules = async (choice: KernelChoice, options: Omit<TestModuleOptions, 'source'>): Promise<TestModules> => {
-  const wanted = TEST_MODULES.filter(({ kernels }) => kernels.test(choice.name));
-  const built = await Promise.all(
-    wanted.map(async ({ folder, parameters }): Promise<TestModules> => {
-      try {
-        const { modules } = await buildTestModule({ ...options, source: join(FIXTURES, 'modules', folder) });
-        return { modules: modules.map(({ name, path }) => ({ name, path, parameters })), notes: [] };
-      } catch (cause) {
-        if (!(cause instanceof HostTrouble)) throw cause;
-        return { modules: [], notes: [`without the test module ${folder}: ${cause.message}`] };
-      }
-    }),
-  );
-  return { modules: built.flatMap(({ modules }) => modules), notes: built.flatMap(({ notes }) => notes) };
+type BuiltWith = Omit<TestModuleOptions, 'source' | 'brings'>;
+
+const testModules = async (choice: KernelChoice, kernel: Kernel, options: BuiltWith): Promise<TestModules> => {
+  try {
+    const headers = await headersOf(choice, kernel, options.cacheDir);
+    const wanted = TEST_MODULES.filter(({ kernels }) => kernels.test(choice.name));
+    const built = await Promise.all(wanted.map((one) => testModule(one, { ...options, ...headers })));
+    return { modules: built.flatMap(({ modules }) => modules), notes: built.flatMap(({ notes }) => notes) };
+  } catch (cause) {
+    if (!(cause instanceof HostTrouble)) throw cause;
+    return { modules: [], notes: [`without test modules: ${cause.message}`] };
+  }
+};
+
+/** The headers of a kernel, kept or fetched; none where those are taken that are installed. */
+const headersOf = async (
+  { base, own }: KernelChoice,
+  { release, headers }: Kernel,
+  cache: string,
+): Promise<{ readonly headers?: KernelHeaders }> => {
+  if (canBuildFor(base)) return {};
+  if (headers !== undefined) return { headers };
+  if (own !== undefined) throw new HostTrouble("they are not built for a kernel of one's own");
+  const manifest = await readManifest(base);
+  if (manifest.config !== undefined) {
+    throw new HostTrouble(
+      `${base} was built before what they need was kept: remove it from ${cache}/kernels, and it is built again`,
+    );
+  }
+  return { headers: await fetchHeaders(manifest, release, { cache }) };
+};
+
+const testModule = async (
+  { folder, parameters, brings }: (typeof TEST_MODULES)[number],
+  options: BuiltWith,
+): Promise<TestModules> => {
+  try {
+    const { modules } = await buildTestModule({ ...options, brings, source: join(FIXTURES, 'modules', folder) });
+    return { modules: modules.map(({ name, path }) => ({ name, path, parameters })), notes: [] };
+  } catch (cause) {
+    if (!(cause instanceof HostTrouble)) throw cause;
+    return { modules: [], notes: [`without the test module ${folder}: ${cause.message}`] };
+  }
 };

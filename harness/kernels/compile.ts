@@ -7,6 +7,7 @@ import { execa } from 'execa';
 import { HostTrouble } from '../trouble.ts';
 import { fallenAway, merged, symbolsOf } from './config.ts';
 import { findComplaint } from './kbuild.ts';
+import type { BuiltTree } from './keep-headers.ts';
 import type { KernelManifest } from './manifest.ts';
 import { findProgram, missingRequirements, needProgram } from './requirements.ts';
 
@@ -35,11 +36,8 @@ export interface CompiledKernel {
   readonly release: string;
   /** The whole configuration as it came out. */
   readonly configuration: string;
-  /** Its sources, and the tree that they were built in; both go when the build is over. */
-  readonly source: string;
-  readonly output: string;
-  /** What modules outside its tree are built with, where the manifest asks for it: `make -C`. */
-  readonly headers?: string;
+  /** Where its sources and what was made of them lie, until `work` is removed. */
+  readonly tree: BuiltTree;
 }
 
 /**
@@ -62,22 +60,10 @@ export const compileKernel = async (manifest: KernelManifest, root: string, work
   const configuration = await readFile(join(output, '.config'), 'utf8');
   checkConfiguration(manifest, asked, configuration);
   await make([`-j${availableParallelism()}`, 'vmlinux']);
+  // What building modules for it takes, which is kept.
+  await make(['modules_prepare']);
   const release = (await make(['kernelrelease'])).trim();
-  const compiled = { vmlinux: join(output, 'vmlinux'), release, configuration, source, output };
-  if (manifest.testModules !== true) return compiled;
-  const headers = join(work, 'headers');
-  await makeHeaders(make, source, headers);
-  return { ...compiled, headers };
-};
-
-/** The kernel's own script picks what modules need out of both trees; it reads which symbols there are for them. */
-const makeHeaders = async (
-  make: (words: readonly string[]) => Promise<string>,
-  source: string,
-  headers: string,
-): Promise<void> => {
-  await make([`-j${availableParallelism()}`, 'modules']);
-  await make(['run-command', `KBUILD_RUN_COMMAND=${join(source, 'scripts/package/install-extmod-build')} ${headers}`]);
+  return { vmlinux: join(output, 'vmlinux'), release, configuration, tree: { source, output } };
 };
 
 const checkPrograms = async ({ name }: KernelManifest): Promise<void> => {

@@ -1,30 +1,24 @@
-import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { expect } from 'chai';
-import { execa } from 'execa';
 import { HostTrouble } from '../trouble.ts';
 import type { AptView } from './apt.ts';
 import { fetchKernel } from './fetch.ts';
 import { type KernelManifest, readManifest } from './manifest.ts';
-
-/** A package of the test's own archive. It is no kernel: only its names are those of one. */
-interface Fake {
-  readonly version: string;
-  readonly sha256: string;
-  readonly deb: string;
-}
+import { type Archive, makeArchive } from './testing.ts';
 
 describe('kernels/fetch', () => {
   let folder = '';
   let cache = '';
   let view: AptView = [];
-  const packages = new Map<string, Fake>();
+  let packages: Archive['packages'] = new Map();
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'vfio-conform-test-'));
-    await mkdir(join(folder, 'archive'));
+    const archive = await makeArchive(folder);
+    const addPackage = archive.add;
+    packages = archive.packages;
     await addPackage('linux-image-6.1.0-9-amd64', '6.1.9-1', KERNEL('6.1.0-9-amd64'));
     await addPackage('linux-image-6.1.0-10-amd64', '6.1.10-1', KERNEL('6.1.0-10-amd64'));
     await addPackage('linux-image-6.1.0-11-amd64-unsigned', '6.1.11-1', KERNEL('6.1.0-11-amd64'));
@@ -43,7 +37,7 @@ describe('kernels/fetch', () => {
     await rm(packages.get('linux-image-lost')?.deb ?? '');
     await addPackage('linux-image-forged', '1-1', KERNEL('1'));
     await writeFile(packages.get('linux-image-forged')?.deb ?? '', 'something else');
-    view = await openArchive();
+    view = await archive.open();
   });
   after(() => rm(folder, { recursive: true }));
   beforeEach(async () => {
@@ -56,48 +50,6 @@ describe('kernels/fetch', () => {
     [`/lib/modules/${release}/kernel/vfio-pci.ko`]: `vfio-pci of ${release}`,
     [`/lib/modules/${release}/modules.builtin`]: '',
   });
-
-  const addPackage = async (name: string, version: string, files: Readonly<Record<string, string>>): Promise<void> => {
-    const tree = join(folder, 'trees', name);
-    const control = `Package: ${name}\nVersion: ${version}\nArchitecture: amd64\nMaintainer: none <none@example.org>\nDescription: none\n`;
-    for (const [path, text] of Object.entries({ ...files, '/DEBIAN/control': control })) {
-      await mkdir(dirname(join(tree, path)), { recursive: true });
-      await writeFile(join(tree, path), path.endsWith('.ko') ? await objectFile(text) : text);
-    }
-    const deb = join(folder, 'archive', `${name}_${version}_amd64.deb`);
-    await execa('dpkg-deb', ['--root-owner-group', '-b', tree, deb]);
-    const sha256 = createHash('sha256')
-      .update(await readFile(deb))
-      .digest('hex');
-    packages.set(name, { version, sha256, deb });
-    const { size } = await stat(deb);
-    const stanza = `${control}Filename: ./${basename(deb)}\nSize: ${size}\nSHA256: ${sha256}\n\n`;
-    await writeFile(join(folder, 'archive', 'Packages'), stanza, { flag: 'a' });
-  };
-
-  /** What a module without dependencies is to those who read it. */
-  const objectFile = async (text: string): Promise<Uint8Array> => {
-    const source = `static const char a[] __attribute__((section(".modinfo"), used)) = "depends=\\0description=${text}";`;
-    const file = join(folder, 'module.o');
-    await execa('cc', ['-x', 'c', '-c', '-', '-o', file], { input: source });
-    return readFile(file);
-  };
-
-  /** apt's options to see that archive and nothing else. */
-  const openArchive = async (): Promise<AptView> => {
-    await writeFile(join(folder, 'sources.list'), `deb [trusted=yes] file:${join(folder, 'archive')} ./\n`);
-    for (const name of ['lists/partial', 'apt-cache/archives/partial', 'no-parts'])
-      await mkdir(join(folder, name), { recursive: true });
-    const options = [
-      `Dir::Etc::SourceList=${join(folder, 'sources.list')}`,
-      `Dir::Etc::SourceParts=${join(folder, 'no-parts')}`,
-      `Dir::State::Lists=${join(folder, 'lists')}`,
-      `Dir::Cache=${join(folder, 'apt-cache')}`,
-      'APT::Sandbox::User=root',
-    ].flatMap((option) => ['-o', option]);
-    await execa('apt-get', [...options, '-q', 'update']);
-    return options;
-  };
 
   const manifest = (
     name: string,

@@ -1,17 +1,16 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
-import { execa } from 'execa';
+import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { HostTrouble } from '../trouble.ts';
-import { type AptView, type ArchivedPackage, choosePackage, download, viewOfSuites } from './apt.ts';
+import type { AptView, ArchivedPackage } from './apt.ts';
 import { exists, makeFolder, withLock } from './cache.ts';
 import { type CompiledKernel, compileKernel, compilerLine, configurationOf } from './compile.ts';
+import { choosePackages, type FetchOptions, pinned, unpackPackages } from './debs.ts';
+import type { KernelHeaders } from './headers.ts';
+import { type BuiltTree, keepHeaders, keptHeaders } from './keep-headers.ts';
 import type { KernelManifest } from './manifest.ts';
 import { moduleName, modulesToLoad, readModule } from './modules.ts';
-import { needProgram } from './requirements.ts';
 import { extractVmlinux } from './vmlinux.ts';
 
 /** A kernel that can be booted, in the cache. Paths are absolute. */
@@ -22,6 +21,8 @@ export interface Kernel {
   readonly release: string;
   /** What QEMU is given: the kernel proper where it has a PVH entry, otherwise the bzImage. */
   readonly image: string;
+  /** What modules for it are built with, where it was built from source; absent when it was built before that was kept. */
+  readonly headers?: KernelHeaders;
   /** Unpacked modules, in the order in which they are loaded. */
   readonly modules: readonly { readonly name: string; readonly path: string }[];
   readonly commandLine: string;
@@ -31,8 +32,6 @@ export interface Kernel {
   readonly packages: readonly string[];
   /** What the user should know: that another package than the pinned one was taken. */
   readonly notes: readonly string[];
-  /** What test modules are built with, where that was kept when the kernel was built; absent: what is installed. */
-  readonly headers?: { readonly build: string; readonly release: string; readonly version: string };
   /** Where it counts which lines run; absent: nowhere. */
   readonly counted?: CountedSources;
 }
@@ -43,12 +42,6 @@ export interface CountedSources {
   readonly folder: string;
   /** Relative to it: `drivers/vfio`. */
   readonly folders: readonly string[];
-}
-
-export interface FetchOptions {
-  readonly cache: string;
-  /** Further options for every apt command. */
-  readonly apt?: AptView;
 }
 
 /** What is written beside a kernel's files. */
@@ -63,17 +56,17 @@ const recordSchema = z.strictObject({
  * it at once. Throws HostTrouble when the archive refuses, or the package is not what was expected.
  */
 export const fetchKernel = async (manifest: KernelManifest, options: FetchOptions): Promise<Kernel> => {
-  const pinned = pinnedPackages(manifest);
+  const pins = pinned(manifest.packages);
   const kernels = join(options.cache, 'kernels');
   const recipe = await recipeOf(manifest);
   const folderOf = (packages: readonly ArchivedPackage[]): string => join(kernels, keyOf(manifest, packages, recipe));
-  if (await exists(folderOf(pinned))) return readKernel(manifest, folderOf(pinned), pinned);
+  if (await exists(folderOf(pins))) return readKernel(manifest, folderOf(pins), pins);
   return withLock(
     kernels,
     manifest.name,
     async () => {
-      if (await exists(folderOf(pinned))) return readKernel(manifest, folderOf(pinned), pinned);
-      const { view, packages } = await choosePackages(manifest, options);
+      if (await exists(folderOf(pins))) return readKernel(manifest, folderOf(pins), pins);
+      const { view, packages } = await choosePackages(manifest, manifest.packages, options);
       const folder = folderOf(packages);
       if (!(await exists(folder))) await makeFolder(folder, (unfinished) => fill(unfinished, manifest, view, packages));
       return readKernel(manifest, folder, packages);
@@ -87,20 +80,17 @@ const BUILD_WAIT_MS = 7_200_000;
 
 /** Whether a kernel's pinned packages are in the cache already, built where they have to be. */
 export const isCached = async (manifest: KernelManifest, cache: string): Promise<boolean> =>
-  exists(join(cache, 'kernels', keyOf(manifest, pinnedPackages(manifest), await recipeOf(manifest))));
-
-const pinnedPackages = ({ packages }: KernelManifest): readonly ArchivedPackage[] =>
-  packages.map(({ pin }) => ({ name: pin.package, version: pin.version, sha256: pin.sha256 }));
+  exists(join(cache, 'kernels', keyOf(manifest, pinned(manifest.packages), await recipeOf(manifest))));
 
 /** What else decides what comes out where a kernel is built. */
 const recipeOf = async (manifest: KernelManifest): Promise<readonly string[]> =>
-  manifest.config === undefined ? [] : [await configurationOf(manifest), ...keptBeside(manifest), await compilerLine()];
+  manifest.config === undefined
+    ? []
+    : [await configurationOf(manifest), ...countedForm(manifest), await compilerLine()];
 
-/** What is kept beside a kernel that is built has forms of its own. */
-const keptBeside = ({ counted, testModules }: KernelManifest): readonly string[] => [
-  ...(counted === undefined ? [] : ['counted, form 1', ...counted]),
-  ...(testModules === undefined ? [] : ['headers, form 1']),
-];
+/** What is kept beside a kernel that counts has a form of its own. */
+const countedForm = ({ counted }: KernelManifest): readonly string[] =>
+  counted === undefined ? [] : ['counted, form 1', ...counted];
 
 /** Everything that decides what a kernel's folder holds, and this code's own idea of it. */
 const keyOf = (manifest: KernelManifest, packages: readonly ArchivedPackage[], recipe: readonly string[]): string => {
@@ -118,9 +108,11 @@ const readKernel = async (
   if (!record.success) throw new HostTrouble(`${folder} is not a kernel's folder: remove it and try again`);
   const { release, image, modules } = record.data;
   const pins = manifest.packages.map(({ pin }) => pin);
+  const headers = await keptHeaders(folder, release);
   return {
     name: manifest.name,
     release,
+    ...(headers === undefined ? {} : { headers }),
     image: join(folder, image),
     modules: modules.map((name) => ({ name, path: join(folder, `${name}.ko`) })),
     commandLine: manifest.commandLine,
@@ -128,9 +120,6 @@ const readKernel = async (
     ...(manifest.counted === undefined
       ? {}
       : { counted: { folder: join(folder, COUNTED), folders: manifest.counted } }),
-    ...(manifest.testModules === true
-      ? { headers: { build: join(folder, HEADERS), release, version: basename(folder) } }
-      : {}),
     packages: packages.map(({ name, version }) => `${name} ${version}`),
     notes: packages.flatMap(({ name, version, sha256 }, index) => {
       const pin = pins[index];
@@ -140,74 +129,22 @@ const readKernel = async (
   };
 };
 
-/** The machine's own package sources are asked first; those of the manifest's suites when they do not have all of it. */
-const choosePackages = async (
-  manifest: KernelManifest,
-  { cache, apt = [] }: FetchOptions,
-): Promise<{ readonly view: AptView; readonly packages: readonly ArchivedPackage[] }> => {
-  const chooseFrom = async (view: AptView): Promise<readonly ArchivedPackage[] | undefined> => {
-    const packages: ArchivedPackage[] = [];
-    for (const wanted of manifest.packages) {
-      const found = await choosePackage(view, wanted);
-      if (found === undefined) return undefined;
-      packages.push(found);
-    }
-    return packages;
-  };
-  const own = await chooseFrom(apt);
-  if (own !== undefined) return { view: apt, packages: own };
-  const view = await viewOfSuites(apt, manifest.suites, join(cache, 'apt', manifest.name));
-  const other = await chooseFrom(view);
-  if (other !== undefined) return { view, packages: other };
-  const forms = manifest.packages.map(({ form }) => form).join(' and ');
-  throw new HostTrouble(
-    `no package source has a package of the form ${forms}: correct fixtures/kernels/${manifest.name}.yaml (suites: ${manifest.suites.join(', ')})`,
-  );
-};
-
 const fill = async (
   folder: string,
   manifest: KernelManifest,
   view: AptView,
   packages: readonly ArchivedPackage[],
 ): Promise<void> => {
-  const debs = join(folder, 'debs');
   const root = join(folder, 'root');
-  await mkdir(debs);
-  for (const wanted of packages) {
-    await download(view, wanted, debs);
-    const [deb] = await readdir(debs);
-    if (deb === undefined) throw new HostTrouble(`apt-get download left no file of ${wanted.name}: try again`);
-    await checkDeb(join(debs, deb), wanted);
-    await unpackDeb(join(debs, deb), root);
-    await rm(join(debs, deb));
-  }
+  await unpackPackages(view, packages, root);
   const work = join(folder, 'work');
   if (manifest.config === undefined) await keepWhatIsNeeded(folder, root, manifest);
   else {
     const compiled = await compileKernel(manifest, root, work);
     await keepWhatWasBuilt(folder, compiled);
-    if (compiled.headers !== undefined) await rename(compiled.headers, join(folder, HEADERS));
-    for (const name of manifest.counted ?? []) await keepWhatIsCounted(folder, name, compiled);
+    for (const name of manifest.counted ?? []) await keepWhatIsCounted(folder, name, compiled.tree);
   }
-  for (const unneeded of [debs, root, work]) await rm(unneeded, { recursive: true, force: true });
-};
-
-const checkDeb = async (deb: string, wanted: ArchivedPackage): Promise<void> => {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(deb), hash);
-  const found = hash.digest('hex');
-  if (found === wanted.sha256) return;
-  throw new HostTrouble(
-    `${wanted.name} ${wanted.version} came with SHA-256 ${found}, expected ${wanted.sha256}: try again, or another mirror`,
-  );
-};
-
-const unpackDeb = async (deb: string, root: string): Promise<void> => {
-  const result = await execa(await needProgram('dpkg-deb'), ['-x', deb, root], { reject: false, timeout: 600_000 });
-  if (result.exitCode === 0) return;
-  const [reason] = (result.stderr || result.shortMessage || '').split('\n');
-  throw new HostTrouble(`cannot unpack a kernel package: ${reason} (is there space left for 500 MB?)`);
+  for (const unneeded of [root, work]) await rm(unneeded, { recursive: true, force: true });
 };
 
 /** A package is 400 MB when unpacked; a guest needs the image and a few modules. */
@@ -220,20 +157,21 @@ const keepWhatIsNeeded = async (folder: string, root: string, manifest: KernelMa
 };
 
 /** What was built has no modules: all is in the image. */
-const keepWhatWasBuilt = async (folder: string, { vmlinux, release, configuration }: CompiledKernel): Promise<void> => {
+const keepWhatWasBuilt = async (
+  folder: string,
+  { vmlinux, release, configuration, tree }: CompiledKernel,
+): Promise<void> => {
   await copyFile(vmlinux, join(folder, 'vmlinux'));
   await writeFile(join(folder, 'config'), configuration);
+  await keepHeaders(tree, join(folder, 'headers'));
   await keepRecord(folder, { release, image: 'vmlinux', modules: [] });
 };
-
-/** Where what test modules are built with is kept in a kernel's folder. */
-const HEADERS = 'headers';
 
 /** Where sources and notes of what is counted are kept in a kernel's folder. */
 const COUNTED = 'counted';
 
 /** Keeps what counts of one folder of the sources are read with. Throws HostTrouble when nothing is counted there. */
-const keepWhatIsCounted = async (folder: string, name: string, { source, output }: CompiledKernel): Promise<void> => {
+const keepWhatIsCounted = async (folder: string, name: string, { source, output }: BuiltTree): Promise<void> => {
   const to = join(folder, COUNTED, name);
   await mkdir(to, { recursive: true });
   const notes = (await readdir(join(output, name))).filter((file) => file.endsWith('.gcno'));

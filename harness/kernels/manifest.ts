@@ -43,8 +43,15 @@ const schema = z.strictObject({
     .array(word('a folder of the kernel sources', /^[a-z0-9_]+(\/[a-z0-9_]+){0,6}$/))
     .max(20)
     .optional(),
-  /** Test modules are built for it: what they are built with is kept when the kernel is. */
-  testModules: z.literal(true).optional(),
+  /** What test modules are built with; absent: they are built with what is installed, or not at all. */
+  headers: z
+    .strictObject({
+      /** The packages of its headers and of the programs of its build, with the libraries that those run with. */
+      packages: z.array(wantedPackage).min(1).max(12),
+      /** Files of its sources that a test module brings, where the kernel was built without them. */
+      sources: z.array(word('a file of the kernel sources', /^[a-z0-9_]+(\/[a-z0-9_]+){0,6}\.c$/)).max(20),
+    })
+    .optional(),
   /** The revision that it is held against; `linux-NAME` unless it is named. */
   revision: word('the name of a revision', /^[a-z0-9][a-z0-9./-]{0,60}$/).optional(),
   modules: z.array(word('the name of a kernel module', /^[a-z0-9_]{1,60}$/)).max(60),

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { HostTrouble, UsageTrouble } from '../trouble.ts';
 import { exists } from './cache.ts';
-import type { Kernel } from './fetch.ts';
+import type { KernelHeaders } from './headers.ts';
 import { needProgram } from './requirements.ts';
 
 /** Kernels whose modules can be built, by the name that `--base` takes. */
@@ -75,19 +75,6 @@ export const findToolchain = async (options: ToolchainOptions): Promise<Toolchai
   };
 };
 
-/** What a test module is built with for a kernel that brings its headers. No patched modules are built with it. */
-export const toolchainOf = async (base: string, headers: NonNullable<Kernel['headers']>): Promise<Toolchain> => ({
-  base,
-  release: headers.release,
-  source: '',
-  tarball: '',
-  sourceVersion: '',
-  headers: headers.build,
-  headersVersion: headers.version,
-  include: '',
-  compiler: await compilerOf(headers.build),
-});
-
 const missing = (debianPackage: string, path: string): HostTrouble =>
   new HostTrouble(`building kernel modules needs ${path}, which is not there: apt-get install ${debianPackage}`);
 
@@ -107,6 +94,19 @@ const includeOf = async (headers: string): Promise<string | undefined> => {
   const shared = /^include (\/[!-~]+)\/Makefile$/m.exec(text)?.[1];
   return shared === undefined ? undefined : join(shared, 'include');
 };
+
+/** What a module for a kernel is built with whose headers were fetched. No patched modules are built with it. */
+export const toolchainOf = async (base: string, headers: KernelHeaders): Promise<Toolchain> => ({
+  base,
+  release: headers.release,
+  source: '',
+  tarball: '',
+  sourceVersion: '',
+  headers: headers.build,
+  headersVersion: headers.version,
+  include: '',
+  compiler: await compilerOf(headers.build),
+});
 
 /** The version of an installed package; for a file that no package has, its size and time. */
 const versionOf = async (debianPackage: string, file: string): Promise<string> => {

@@ -1,3 +1,4 @@
+import { LATER_IOVA_BITMAP_CLAUSES } from '../model/iova-bitmap/later.ts';
 import { INFO_WITHIN_ARGSZ } from '../model/type1/device.ts';
 import { NOT_A_CONTAINER } from '../model/type1/group-container.ts';
 import { WITHIN_ARGSZ } from '../model/type1/info.ts';
@@ -46,7 +47,7 @@ export const LINUX_6_12: Revision = {
   id: 'linux-6.12',
   base: LINUX_6_1,
   summary: 'VFIO containers, groups and the type1 IOMMU as of Linux 6.12',
-  clauses: byId(within, deviceWithin, notAContainer, pinsOwn),
+  clauses: byId(within, deviceWithin, notAContainer, pinsOwn, ...LATER_IOVA_BITMAP_CLAUSES),
   structs: [vfioDeviceInfoPadded, vfioIommuType1InfoPadded],
   numbers: NUMBERS_OF_6_12,
 };

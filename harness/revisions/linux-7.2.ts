@@ -2,6 +2,7 @@ import type { Objection } from '../model/clauses.ts';
 import { READ_NEEDS_READ } from '../model/type1/device-access.ts';
 import { NESTING_EXTENSION } from '../model/type1/extensions.ts';
 import { DIRTY_WRAPS } from '../model/type1/get-bitmap.ts';
+import { OUTSIDE_APERTURE } from '../model/type1/hardware-objections.ts';
 import { IOVA_WRAPS, VADDR_WRAPS } from '../model/type1/map.ts';
 import { UNMAP_WRAPS } from '../model/type1/unmap.ts';
 import { byId, type Revision } from '../spec/revision.ts';
@@ -36,6 +37,15 @@ const readNeedsRead: typeof READ_NEEDS_READ = {
   rule: ({ read }) => read,
 };
 
+/** The page tables of all IOMMU drivers that are built from the generic code refuse what they cannot hold in one way. */
+const outsideAperture: typeof OUTSIDE_APERTURE = {
+  ...OUTSIDE_APERTURE,
+  says: OUTSIDE_APERTURE.says.replace('EFAULT', 'ERANGE'),
+  source:
+    'vfio_iommu_aper_conflict(), vfio_iommu_replay(), drivers/vfio/vfio_iommu_type1.c; pt_check_range(), drivers/iommu/generic_pt/pt_iter.h',
+  errnos: ['EINVAL', 'ERANGE'],
+};
+
 /** What changed in VFIO's containers, groups and type1 between 6.12 and 7.2, IOMMUFD, and devices by their own files. */
 export const LINUX_7_2: Revision = {
   id: 'linux-7.2',
@@ -47,6 +57,7 @@ export const LINUX_7_2: Revision = {
     ...byId(
       nestingGone,
       readNeedsRead,
+      outsideAperture,
       overflows(IOVA_WRAPS, 'vfio_dma_do_map()'),
       overflows(VADDR_WRAPS, 'vfio_dma_do_map()'),
       overflows(UNMAP_WRAPS, 'vfio_dma_do_unmap()'),

@@ -92,7 +92,7 @@ export const retakenSince = (revision: Revision, clause: ClauseId): ReadonlySet<
 };
 
 /** A revision and what it is built on, from the root on. */
-const lineOf = (revision: Revision): readonly Revision[] => [
+export const lineOf = (revision: Revision): readonly Revision[] => [
   ...(revision.base === undefined ? [] : lineOf(revision.base)),
   revision,
 ];

@@ -15,7 +15,7 @@ import { checkIsFree } from '../../report/live.ts';
 import { revisionNamed } from '../../revisions/index.ts';
 import type { Clause } from '../../spec/clause.ts';
 import type { Revision } from '../../spec/revision.ts';
-import { inForce, retakenSince } from '../../spec/revision.ts';
+import { inForce, lineOf, retakenSince } from '../../spec/revision.ts';
 import { HostTrouble, UsageTrouble } from '../../trouble.ts';
 import type { Command, Given } from '../command.ts';
 import { endings } from '../endings.ts';
@@ -149,7 +149,7 @@ const runSuites = async (given: Given, resumption?: Resumption): Promise<number>
     inForce: (clause) => clauses.has(clause),
     retakenSince: (clause) => retakenSince(revision, clause),
     makeModel: modelOf(revision),
-    ...(revision.base === undefined ? {} : { makeBaseModel: modelOf(revision.base) }),
+    makeBaseModels: lineOf(revision).slice(0, -1).reverse().map(modelOf),
     platform: MODEL_PLATFORM,
     hosts: () => hosts,
     deadlines: DEADLINES,

@@ -54,6 +54,15 @@ export const STARTS_PINNED = rule<boolean>({
   rule: true,
 });
 
+/** What the callback is called for. */
+export const OFFERED = rule<'windows' | 'range'>({
+  id: 'iova-bitmap/offered',
+  level: 'must',
+  says: 'The callback is called for one window of the range after the other, and each is pinned while it is offered.',
+  source: `${FILE}: iova_bitmap_for_each(); ${THEORY}`,
+  rule: 'windows',
+});
+
 /** How many pages of the bitmap a window asks for. */
 export const PAGES_OF_WINDOW = rule<(unitsLeft: bigint, offset: number) => bigint>({
   id: 'iova-bitmap/window-pages',
@@ -137,6 +146,8 @@ export interface Marked {
   readonly bits: readonly BitRun[];
   /** Bits that the function said it did not set. */
   readonly lost: bigint;
+  /** Bits that lie behind the pinned pages. */
+  readonly behind: bigint;
 }
 
 /** Bits that a range has in a window, as far as they lie in pinned pages. */
@@ -160,7 +171,7 @@ export const MARKED = rule<(window: Window, range: IovaRange) => Marked>({
       bits.push({ first: (window.page + page) * PAGE_BYTES * 8 + Number(at), count: Number(count) });
       bit += count;
     } while (bit <= last);
-    return { bits, lost: 0n };
+    return { bits, lost: 0n, behind: bit > last ? 0n : u64(last - bit + 1n) };
   },
 });
 
@@ -169,6 +180,7 @@ export const IOVA_BITMAP_CLAUSES: readonly Clause[] = [
   LOWEST_BIT,
   BITMAP_UNITS,
   STARTS_PINNED,
+  OFFERED,
   PAGES_OF_WINDOW,
   UNITS_PINNED,
   WINDOW_IOVA,

@@ -108,7 +108,7 @@ const marked: typeof MARKED = {
       at = 0n;
       shifted = 0n;
     }
-    return { bits, lost: least(lost + left, 0xffff_ffffn) };
+    return { bits, lost: least(lost + left, 0xffff_ffffn), behind: left };
   },
 };
 

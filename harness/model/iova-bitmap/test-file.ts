@@ -22,6 +22,7 @@ import {
   CALLBACK_ERROR,
   MARKED,
   NEXT_WINDOW,
+  OFFERED,
   PAGES_OF_WINDOW,
   STARTS_PINNED,
   UNITS_PINNED,
@@ -112,9 +113,10 @@ const mark = (bytes: Uint8Array): BitmapWalk['marks'][number] => {
 };
 
 /** The clause that a walk's errno follows. */
-const saysErrno = ({ errno }: BitmapWalked, { offset }: BitmapWalk): Clause => {
+const saysErrno = (law: Law, { errno }: BitmapWalked, { offset }: BitmapWalk): Clause => {
   if (errno === 0) return WINDOW_LENGTH;
   if (errno !== 'EFAULT') return CALLBACK_ERROR;
+  if (law.of(OFFERED).rule === 'range') return UNREACHABLE;
   // Whether a page that is not there belongs to a bitmap that begins inside a page is a matter of how its pages are counted.
   return offset === 0 ? UNREACHABLE : PAGES_OF_WINDOW;
 };
@@ -146,7 +148,7 @@ const outcome = (law: Law, { walk, windowsAt, room, space, firstPage }: Request,
       field('lost', 8, law.of(MARKED)),
       ...windowRules,
     ],
-    clauses: [law.of(saysErrno(walked, walk))],
+    clauses: [law.of(saysErrno(law, walked, walk))],
     commit: () => {
       for (const run of bits) setBits(space, firstPage, run, law);
     },

@@ -9,14 +9,13 @@ import {
   LOWEST_BIT,
   MARKED,
   NEXT_WINDOW,
-  PAGES_OF_WINDOW,
+  OFFERED,
   STARTS_PINNED,
-  UNITS_PINNED,
   UNREACHABLE,
-  WINDOW_IOVA,
-  WINDOW_LENGTH,
 } from './landed.ts';
-import { type IovaRange, PAGE_BYTES, u64, type Window } from './window.ts';
+import { type SetRange, setsOnDemand } from './on-demand.ts';
+import { pin } from './pin.ts';
+import { type IovaRange, u64 } from './window.ts';
 
 /** A range that the user of the bitmap marks while it is called for a window. */
 interface Mark extends IovaRange {
@@ -63,7 +62,6 @@ const PATIENCE = { windows: 4096, errno: 'E122' } as const;
 export const walkBitmap = (of: InForce, walk: BitmapWalk): BitmapWalked => {
   const shift = of(LOWEST_BIT).rule(walk.pageSize);
   const total = of(BITMAP_UNITS).rule(walk.length, shift);
-  const unit = of(BITMAP_UNITS).unitBytes;
   const patience = walk.patience ?? PATIENCE;
   const windows: IovaRange[] = [];
   const bits: BitRun[] = [];
@@ -73,45 +71,42 @@ export const walkBitmap = (of: InForce, walk: BitmapWalk): BitmapWalked => {
     return { errno, stage, windows, bits: joined(of(EARLIER_BITS_STAY).rule(bits)), lost };
   };
 
+  const offer = of(OFFERED).rule === 'range' ? offersRange(of, walk) : offersWindows(of, walk);
   for (let base = 0n; base < total; ) {
-    const window = pin(of, walk, { shift, base, at: base * unit, left: total - base });
-    if (window === undefined) return ended(of(UNREACHABLE).rule);
+    const offered = offer(shift, base);
+    if (offered === undefined) return ended(of(UNREACHABLE).rule);
     if (windows.length >= patience.windows) return ended(patience.errno);
     const index = windows.length;
-    windows.push({ iova: window.iova, length: window.length });
-    for (const mark of marksFor(walk.marks, window, index)) {
-      const marked = of(MARKED).rule(window, mark);
-      bits.push(...marked.bits);
-      lost += marked.lost;
-    }
+    const { iova, length } = offered;
+    windows.push({ iova, length });
+    const set = marksFor(walk.marks, offered, index).map((mark) => offered.set(mark));
+    bits.push(...set.flatMap((marked) => marked.bits));
+    lost += set.reduce((sum, marked) => sum + marked.lost, 0n);
     if (walk.fails?.window === index) return ended(of(CALLBACK_ERROR).rule(walk.fails.errno));
-    base += of(NEXT_WINDOW).rule(window.length, shift);
+    if (set.some(({ unreachable = false }) => unreachable)) return ended(of(UNREACHABLE).rule);
+    base += of(NEXT_WINDOW).rule(length, shift);
   }
   return ended(0);
 };
 
-/** Where a window begins: in units, and in bytes of the bitmap. */
-interface Begin {
-  readonly shift: bigint;
-  readonly base: bigint;
-  readonly at: bigint;
-  /** Units of the bitmap from there to its end. */
-  readonly left: bigint;
+/** What the callback is called for, and what setting a range does meanwhile. */
+interface Offer extends IovaRange {
+  readonly set: (range: IovaRange) => SetRange;
 }
 
-/** Pins what can be pinned of the bitmap from there on; undefined if the first page cannot be. */
-const pin = (of: InForce, walk: BitmapWalk, { shift, base, at, left }: Begin): Window | undefined => {
-  const start = BigInt(walk.offset) + at;
-  const page = Number(start / BigInt(PAGE_BYTES));
-  const offset = Number(start % BigInt(PAGE_BYTES));
-  const wanted = Number(of(PAGES_OF_WINDOW).rule(left, offset));
-  let pages = 0;
-  while (pages < wanted && walk.writable(page + pages)) pages += 1;
-  if (pages === 0) return undefined;
-  const units = least(left, of(UNITS_PINNED).rule(pages, offset));
-  const iova = of(WINDOW_IOVA).rule(walk.iova, base, shift);
-  return { iova, length: of(WINDOW_LENGTH).rule(walk, iova, units, shift), shift, offset, pages, page };
-};
+/** Makes the offer that begins at a unit of the bitmap; `undefined` if its first page cannot be pinned. */
+type Offers = (shift: bigint, base: bigint) => Offer | undefined;
+
+const offersWindows =
+  (of: InForce, walk: BitmapWalk): Offers =>
+  (shift, base) => {
+    const window = pin(of, walk, shift, base);
+    return window && { iova: window.iova, length: window.length, set: (range) => of(MARKED).rule(window, range) };
+  };
+
+const offersRange =
+  (of: InForce, walk: BitmapWalk): Offers =>
+  (shift) => ({ iova: walk.iova, length: walk.length, set: setsOnDemand(of, walk, shift) });
 
 /** What is marked in one window: the marks for it, cut to it where that was asked for. */
 const marksFor = (marks: readonly Mark[], window: IovaRange, index: number): readonly IovaRange[] =>

@@ -21,7 +21,8 @@ export const VADDR_EMULATED = objection(UNMAP_DMA, {
   when: ({ container, invalidates }) => invalidates && !container.groups.every(hasIommu),
 });
 
-const OUTSIDE_APERTURE = objection(SET_CONTAINER, {
+/** A mapping that the IOMMU of a group that comes does not reach. */
+export const OUTSIDE_APERTURE = objection(SET_CONTAINER, {
   id: 'group/mapped-outside-aperture',
   level: 'must',
   says: 'A group whose IOMMU does not reach an IOVA that is mapped in the container already is refused, and the mappings stay: with EINVAL, or as the IOMMU driver has it (EFAULT for VT-d) where no group with an IOMMU was in the container before.',
