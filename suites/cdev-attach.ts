@@ -107,6 +107,30 @@ clause('cdev/attach', () => {
     other.close().succeeds();
     c.destroy(3).returns(0);
   });
+  test('beside a mock device, which needs a page table of its own', (s) => {
+    s.needs(IOMMUFD_MOCK);
+    const { c, cdev } = boundCdev(s);
+    // The mock device 3, bound as device 4, gets page table 5.
+    c.attachMock(2).returns(0);
+    cdev.attach(2, 6);
+    const ranges = s.main.memory(PAGE);
+    c.ranges({ ioas_id: 2, num_iovas: 4 }, ranges.at())
+      .returns(0)
+      .shows(8, Uint8Array.of(1, 0, 0, 0));
+    ranges
+      .read(0n, 16n)
+      .shows(0, u64(1n << 24n))
+      .shows(8, u64((1n << 31n) - 1n));
+    const memory = s.main.memory(PAGE);
+    c.map({ ioas: 2, iova: 1n << 24n, length: PAGE, vaddr: memory.at() }).returns(0);
+    pins(s.main, 1);
+    c.destroy(3).returns(0);
+    pins(s.main, 1);
+    c.map({ ioas: 2, iova: 0n, length: PAGE, vaddr: memory.at() }).returns(0);
+    cdev.detach().returns(0);
+    pins(s.main, 0);
+    c.destroy(2).returns(0);
+  });
   test('to the page table of another device', (s) => {
     const { c, cdev } = withTwo(s);
     const other = openCdev(s, s.main, 'device1');

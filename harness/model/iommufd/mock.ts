@@ -41,7 +41,7 @@ type Target = Ioas | Other | undefined;
 /** The page table that attaching to it gives. */
 export const tableOf = (target: Target): PageTable | NestedTable | undefined => {
   if (target === undefined) return undefined;
-  if ('areas' in target) return tableFor(target, () => mockTable(target, { automatic: true }));
+  if ('areas' in target) return tableFor(target, mockTable(target, { automatic: true }));
   return target.kind === 'page table' || target.kind === 'nested table' ? target : undefined;
 };
 

@@ -10,9 +10,9 @@ import { alignmentOf, type Context, type Device, type Ioas, idOf, type NestedTab
 
 const PAGETABLE = 'drivers/iommu/iommufd/io_pagetable.c';
 
-/** The page table that a device gets when it is attached to an IO address space: one that was made so before, else a new one. */
-export const tableFor = (ioas: Ioas, made: () => PageTable): PageTable =>
-  [...ioas.tables].find(({ automatic }) => automatic) ?? made();
+/** The page table that a device gets when it is attached to an IO address space: one of its IOMMU that was made so before, else a new one. */
+export const tableFor = (ioas: Ioas, made: PageTable): PageTable =>
+  [...ioas.tables].find(({ automatic, aperture }) => automatic && aperture.end === made.aperture.end) ?? made;
 
 /** Whether a page table is not one of its IO address space yet. */
 export const isNew = (table: PageTable | NestedTable): boolean =>

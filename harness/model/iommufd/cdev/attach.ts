@@ -9,8 +9,8 @@ import { type Found, readStruct } from '../../type1/argument.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
 import { ioasOf, meet } from '../reserved.ts';
 import type { Ioas, NestedTable, Other, PageTable } from '../state.ts';
-import { idOfTable, isNew, type Joining, joiningObjections, move } from '../tables.ts';
-import { hardwareTableFor, isHardware } from './hardware.ts';
+import { idOfTable, isNew, type Joining, joiningObjections, move, tableFor } from '../tables.ts';
+import { hardwareTable, isHardware } from './hardware.ts';
 import type { BoundCdev } from './state.ts';
 
 /* Attaching a device, by its own file, to an IO address space or a page table. */
@@ -75,7 +75,7 @@ const tableOf = (
   target: AttachCall['target'],
 ): PageTable | NestedTable | undefined => {
   if (target === undefined) return undefined;
-  if ('areas' in target) return hardwareTableFor(context.platform, target);
+  if ('areas' in target) return tableFor(target, hardwareTable(context.platform, target, { automatic: true }));
   return target.kind === 'page table' || target.kind === 'nested table' ? target : undefined;
 };
 

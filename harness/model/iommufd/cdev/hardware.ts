@@ -27,8 +27,3 @@ export const hardwareTable = ({ iommu }: Platform, ioas: Ioas, stated: Partial<P
 /** Whether a page table is one of the machine's IOMMU, and not of a mock device's. */
 export const isHardware = ({ iommu }: Platform, table: PageTable | NestedTable): boolean =>
   table.kind === 'page table' && table.aperture.end === iommu.aperture.end;
-
-/** The page table that a device of the machine gets when it is attached to an IO address space. */
-export const hardwareTableFor = (platform: Platform, ioas: Ioas): PageTable =>
-  [...ioas.tables].find((table) => table.automatic && isHardware(platform, table)) ??
-  hardwareTable(platform, ioas, { automatic: true });

@@ -2,12 +2,12 @@ import { type Holds, type Objection, objection, rule } from '../../clauses.ts';
 import { GET_DEVICE, type GetDeviceCall } from '../../type1/device-open.ts';
 import type { SetContainerCall } from '../../type1/group-container.ts';
 import { smallestPage, type Vfio, type Device as VfioDevice } from '../../type1/state.ts';
-import { hardwareOf, hardwareTableFor, isHardware } from '../cdev/hardware.ts';
+import { hardwareOf, hardwareTable, isHardware } from '../cdev/hardware.ts';
 import { NEXT_ID } from '../ids.ts';
 import { outOfReach, overLimit } from '../pinned.ts';
 import { isUsable } from '../reserved.ts';
 import { alignmentOf, type Context, type Device, type Ioas, newIoas, type PageTable } from '../state.ts';
-import { isNew, move } from '../tables.ts';
+import { isNew, move, tableFor } from '../tables.ts';
 import { translateIoas } from './reaching.ts';
 import { compatIoasOf, ioasOf } from './state.ts';
 
@@ -63,7 +63,7 @@ const openingOf = (call: GetDeviceCall): Opening | undefined => {
     context: group.iommufd.context,
     ioas,
     object: { kind: 'device', table: undefined, ...hardwareOf({ device, group }) },
-    table: hardwareTableFor(vfio.platform, ioas),
+    table: tableFor(ioas, hardwareTable(vfio.platform, ioas, { automatic: true })),
   };
 };
 
