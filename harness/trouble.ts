@@ -9,6 +9,10 @@ export const EXIT = {
   interrupted: 130,
 } as const;
 
+/** What came from outside may stand in a message: what a terminal would take for more than text is shown as `\u{N}`. */
+const harmless = (message: string): string =>
+  message.replace(/[\p{Cc}\p{Cf}]/gu, (one) => (one === '\n' ? one : `\\u{${one.codePointAt(0)?.toString(16)}}`));
+
 /**
  * Trouble that is expected in normal life: one clear line for the user, with what was expected, what was found and
  * what to do, and the exit code that says who is to blame. Never thrown for a kernel's odd answer: that is a verdict.
@@ -16,7 +20,7 @@ export const EXIT = {
 export class Trouble extends Error {
   readonly exitCode: number;
   constructor(exitCode: number, message: string, options?: ErrorOptions) {
-    super(message, options);
+    super(harmless(message), options);
     this.name = new.target.name;
     this.exitCode = exitCode;
   }
