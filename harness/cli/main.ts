@@ -3,13 +3,14 @@ import type { Command } from './command.ts';
 import { bench } from './commands/bench.ts';
 import { diff } from './commands/diff.ts';
 import { doctor } from './commands/doctor.ts';
+import { hosts } from './commands/hosts.ts';
 import { kernel } from './commands/kernel.ts';
 import { lint } from './commands/lint.ts';
 import { list } from './commands/list.ts';
 import { run } from './commands/run.ts';
 import { helpOf, parseOptions } from './options.ts';
 
-const COMMANDS: readonly Command[] = [run, kernel, list, diff, lint, doctor, bench];
+const COMMANDS: readonly Command[] = [run, kernel, list, diff, lint, hosts, doctor, bench];
 
 const overview = (): string =>
   [
