@@ -19,7 +19,8 @@ export interface Holder {
 }
 
 /**
- * Reads `VERB TOKEN SECONDS FOLDER` and the owner, a line each, and does that under a lock. The folder stays over boots: a
+ * Reads `VERB TOKEN SECONDS FOLDER` and the owner, a line each, and does that under a lock (a folder, where there is no
+ * flock; one that was left over is told of). The folder stays over boots: a
  * machine that panics under a run is that run's all the same. Answers `ours|held|free|gone NOW SINCE UNTIL` and the owner.
  */
 const SCRIPT = `exec sh -c '
@@ -30,7 +31,16 @@ if [ "$folder" = - ]; then
   if [ "$(id -u)" = 0 ]; then folder=/var/lib/vfio-conform; else folder=$HOME/.vfio-conform; fi
 fi
 mkdir -p "$folder" || exit 1
-exec 9> "$folder/mutex" && flock 9 || exit 1
+if command -v flock > /dev/null; then exec 9> "$folder/mutex" && flock 9 || exit 1
+else
+  mutex=$folder/mutex.d; tries=0
+  until mkdir "$mutex" 2> /dev/null; do
+    tries=$((tries + 1))
+    if [ $tries -gt 15 ]; then echo "$mutex stays: remove it" >&2; exit 1; fi
+    sleep 1
+  done
+  trap "rmdir \\"$mutex\\"" EXIT
+fi
 now=$(date +%s); held=; since=0; until=0; who=
 [ -f "$folder/lease" ] && { read -r held since until; read -r who; } < "$folder/lease"
 [ "$until" -gt "$now" ] || [ "$held" = "$token" ] || held=
