@@ -1,8 +1,8 @@
+import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { buildHelper } from '../helper/build.ts';
 import type { Host } from '../hosts/host.ts';
 import { openLocalHost } from '../hosts/local.ts';
-import { cacheFolder } from '../kernels/cache.ts';
 import { createMachine } from '../model/machine.ts';
 import type { Program, Run } from '../program/step.ts';
 import { parseProgram } from '../program/text.ts';
@@ -10,6 +10,8 @@ import type { CaseRecord } from '../report/record.ts';
 import { HostTrouble } from '../trouble.ts';
 import type { Case } from './case.ts';
 import { createSession, type SessionOptions } from './session.ts';
+
+const CACHE = fileURLToPath(new URL('../../.cache', import.meta.url));
 
 /** A case that is known by the size of the memory it makes. */
 const aCase = (pages: number): Case => ({
@@ -59,7 +61,7 @@ const labMachine = (local: Host, mishap?: Mishap): { host: Host; ran: number[] }
 describe('session', () => {
   let local: Host;
   before(async () => {
-    local = await openLocalHost({ helper: await buildHelper(cacheFolder()), devices: [] });
+    local = await openLocalHost({ helper: await buildHelper(CACHE), devices: [] });
   });
   after(() => local.close());
 

@@ -6,6 +6,7 @@ import { coverage } from './commands/coverage.ts';
 import { diff } from './commands/diff.ts';
 import { doctor } from './commands/doctor.ts';
 import { exportReport } from './commands/export.ts';
+import { hosts } from './commands/hosts.ts';
 import { kernel } from './commands/kernel.ts';
 import { lint } from './commands/lint.ts';
 import { list } from './commands/list.ts';
@@ -28,6 +29,7 @@ export const COMMANDS: readonly Command[] = [
   merge,
   slurm,
   lint,
+  hosts,
   doctor,
   bench,
 ];

@@ -1,5 +1,7 @@
 import { buildHelper } from '../helper/build.ts';
 import type { Host } from '../hosts/host.ts';
+import type { Lab } from '../hosts/hosts-file.ts';
+import { openLabHost } from '../hosts/lab.ts';
 import { openLocalHost } from '../hosts/local.ts';
 import { openRemoteHost } from '../hosts/remote.ts';
 import { openVmHost } from '../hosts/vm.ts';
@@ -10,8 +12,10 @@ import type { KernelCounts } from './kernel-code.ts';
 
 /** What `--host`, `--kernel`, `--patches`, `--device` and `--jobs` ask for. */
 export interface HostRequest {
-  /** `vm`, `local`, `ssh:NAME` or `none`. */
+  /** `vm`, `local`, `ssh:NAME`, `none`, or the name of a machine of the hosts file. */
   readonly host: string;
+  /** That machine. */
+  readonly lab?: Lab;
   /** What the vm boots. */
   readonly kernel: KernelChoice;
   /** PCI addresses that may be used on `local` and `ssh:` hosts. */
@@ -29,8 +33,16 @@ const PCI_ADDRESS = /^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/;
 /** Checks what was asked before anything is started. Throws UsageTrouble. */
 export const checkHostRequest = (request: HostRequest): void => {
   const { host, devices } = request;
+  if (request.lab !== undefined) {
+    if (devices.length > 0)
+      throw new UsageTrouble('--device does not go with --hosts: the hosts file names the devices');
+    if (request.jobs > 1) throw new UsageTrouble('--jobs is for vm hosts');
+    return;
+  }
   if (!['vm', 'local', 'none'].includes(host) && !/^ssh:[^\s-][^\s]*$/.test(host)) {
-    throw new UsageTrouble(`--host takes vm, local, ssh:NAME or none, not "${host}"`);
+    throw new UsageTrouble(
+      `--host takes vm, local, ssh:NAME, none or (with --hosts) a name of the hosts file, not "${host}"`,
+    );
   }
   for (const address of devices) {
     if (!PCI_ADDRESS.test(address)) {
@@ -52,6 +64,7 @@ export const openHosts = async (request: HostRequest): Promise<readonly Host[]> 
   if (host === 'none') return [];
   const cache = cacheFolder();
   const helper = await buildHelper(cache);
+  if (request.lab !== undefined) return [await openLabHost(request.lab, { helper })];
   if (host === 'local') return [await openLocalHost({ helper, devices })];
   if (host.startsWith('ssh:')) return [await openRemoteHost({ name: host.slice('ssh:'.length), helper, devices })];
   const how = (await isToBeBuilt(request.kernel, cache)) ? 'building' : 'getting';

@@ -12,6 +12,7 @@ import { needProgram } from '../kernels/requirements.ts';
 import { parseJournal } from '../report/journal.ts';
 import { readResults } from '../report/read-results.ts';
 import type { CaseRecord, RunRecord } from '../report/record.ts';
+import { readUnfinished } from '../report/resume.ts';
 import { EXIT } from '../trouble.ts';
 import { resultsIn } from './testing.ts';
 
@@ -91,18 +92,18 @@ const disturb = async (
   random: () => number,
   figures: Figures,
 ): Promise<number> => {
-  const start1 = (): ChildProcess =>
+  const goOn = (): ChildProcess =>
     start(
       path,
       existsSync(join(report, 'results.jsonl')) ? ['run', '--resume', report] : ['run', ...asked, '--report', report],
     );
-  let child = start1();
+  let child = goOn();
   let panics = 0;
   for (const [nth, blow] of blows.entries()) {
     const [from, to] = [resultsIn(report), Math.floor((cases * (nth + 1)) / blows.length)];
     const target = from + Math.floor(random() * Math.max(0, to - from));
     const wait = random() * 60;
-    child = await reach(child, report, target, start1);
+    child = await reach(child, report, target, goOn);
     await pause(wait);
     if (child.exitCode !== null) break;
     if (blow === 'panic') {
@@ -113,10 +114,12 @@ const disturb = async (
       child.kill('SIGKILL');
       figures.kills++;
       await ended(child);
-      child = start1();
+      child = goOn();
     }
   }
-  for (let tries = 0; (await ended(child)) === EXIT.hostTrouble && tries < 5; tries++) child = start1();
+  await ended(child);
+  // A host that was lost for good leaves cases that were not tried.
+  for (let tries = 0; !readUnfinished(report).isWhole && tries < 5; tries++) await ended(goOn());
   figures.cases += cases;
   return panics;
 };

@@ -19,7 +19,13 @@ describe('hosts/check', () => {
 
   /** A host of these lines; the device is one that no machine has. */
   const lab = (...lines: readonly string[]): Lab => {
-    const text = ['hosts:', '  - name: lab1', "    devices: ['ffff:ff:1f.7']", ...lines.map((line) => `    ${line}`)];
+    const own = [`lock: ${server.at('lock')}`, "devices: ['ffff:ff:1f.7']"];
+    const text = [
+      'hosts:',
+      '  - name: lab1',
+      ...own.map((line) => `    ${line}`),
+      ...lines.map((line) => `    ${line}`),
+    ];
     const [one] = parseHostsFile(text.join('\n'), 'hosts.yaml');
     return one ?? expect.fail('no host');
   };
@@ -34,6 +40,7 @@ describe('hosts/check', () => {
       const findings = await checkLab(lab(...lines), { helper, sshConfig: server.config });
       expect(findings.filter(({ ok }) => ok).map((one) => one.what)).to.include.members([
         'way',
+        'lease',
         'clock',
         'helper',
         'kernel',

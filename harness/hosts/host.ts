@@ -38,6 +38,8 @@ export interface Host {
   readonly boot?: () => string;
   /** Brings the host back to a clean state after a bad ending or damage (a VM is rebooted). Throws HostTrouble if it cannot. */
   recover(): Promise<void>;
+  /** Breaks off what runs there, and touches the machine no more until it is recovered: it may be another's by now. */
+  abandon?(): void;
   /** Ends the host and everything that was started for it. Never throws; may be called twice. */
   close(): Promise<void>;
 }

@@ -69,6 +69,11 @@ const Lab = z
     power: z.strictObject({ off: Words.optional(), on: Words.optional(), cycle: Words.optional() }).optional(),
     /** Prints the console until it is killed. */
     console: Words.optional(),
+    /** Folder on the machine that its lease is kept in; absent: /var/lib/vfio-conform (root), or one in the user's home. */
+    lock: z
+      .string()
+      .regex(/^\/[\w./-]{1,200}$/, { error: 'expected the path of a folder, from the root, of plain characters' })
+      .optional(),
     /** How long a machine may take to be back after it went down, in seconds. */
     bootSeconds: z.int().min(1).max(3600).default(300),
   })

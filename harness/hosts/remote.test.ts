@@ -7,6 +7,7 @@ import { cacheFolder } from '../kernels/cache.ts';
 import type { Run } from '../program/step.ts';
 import { parseProgram } from '../program/text.ts';
 import type { Host } from './host.ts';
+import { openLabConsole } from './lab-console.ts';
 import { localFiles } from './local.ts';
 import { openRemoteHost, type RemoteOptions } from './remote.ts';
 import { openRemoteFiles } from './remote-files.ts';
@@ -151,6 +152,36 @@ describe('hosts/remote', () => {
     expect(await troubleOf(host.recover())).to.match(/^cannot reach ssh:lab1 /);
     await server.start();
     await host.recover();
+  });
+
+  it('is booted by force when it does not come back, where that is possible', async () => {
+    let revived = 0;
+    const revive = async (): Promise<void> => {
+      revived++;
+      await server.start();
+    };
+    const host = await open({ revive });
+    const sshd = server.process();
+    const session = childrenOf(sshd.pid ?? 0)[0] ?? 0;
+    sshd.kill('SIGKILL');
+    await new Promise((ended) => sshd.once('exit', ended));
+    process.kill(session, 'SIGKILL');
+    await host.recover();
+    expect(revived).to.equal(1);
+    expect((await host.run(VERSION, DEADLINES)).ending).to.deep.equal({ kind: 'done' });
+  });
+
+  it('has its console read, which tells that its kernel panicked', async () => {
+    const lines = ['[ 1.0] Oops: 0002', '[ 1.1] Kernel panic - not syncing: Fatal exception'];
+    const console = openLabConsole(['printf', '%s\\n', ...lines]);
+    await until(() => console.shown().lines().length === 2);
+    const host = await open({ console });
+    const { run, pid } = await startWaiting(host);
+    process.kill(pid, 'SIGKILL');
+    expect((await run).ending).to.deep.equal({ kind: 'panicked', console: lines });
+    // What a machine said before is not said of it again.
+    console.startAnew();
+    expect(console.shown().since('panic', 1)).to.equal(undefined);
   });
 
   const refusals: readonly [what: string, options: Partial<RemoteOptions>, message: RegExp][] = [

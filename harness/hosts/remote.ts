@@ -5,6 +5,7 @@ import type { Ending } from '../program/step.ts';
 import { HostTrouble } from '../trouble.ts';
 import type { Host } from './host.ts';
 import { type HelperBinary, startHelper } from './install.ts';
+import type { LabConsole } from './lab-console.ts';
 import { readPlatform } from './platform.ts';
 import { openRemoteFiles } from './remote-files.ts';
 import type { HelperSession, SessionOptions } from './session.ts';
@@ -26,6 +27,13 @@ export interface RemoteOptions {
   readonly reach?: (times?: SshTimes) => Promise<SshConnection>;
   readonly label?: string;
   readonly times?: SshTimes;
+  /** Made ready before the helper starts, each time that it is reached; and given back before it is left. */
+  readonly prepare?: (connection: SshConnection) => Promise<void>;
+  readonly restore?: (connection: SshConnection) => Promise<void>;
+  /** What its console showed since it was last reached. */
+  readonly console?: LabConsole;
+  /** Boots it by force: when it does not come back, or is damaged. */
+  readonly revive?: () => Promise<void>;
   /** How long a machine that cannot be reached any more may take to come back, in milliseconds: it may boot. Default 300,000. */
   readonly comesBackMs?: number;
   readonly session?: Omit<SessionOptions, 'onLost'>;
@@ -35,6 +43,8 @@ export interface RemoteOptions {
 interface Running {
   readonly connection: SshConnection;
   readonly session: HelperSession;
+  /** It may be another's by now. */
+  abandoned?: true;
 }
 
 /** What is remembered of a machine to see later whether it is still as it was. */
@@ -69,10 +79,22 @@ export const openRemoteHost = async (options: RemoteOptions): Promise<Host> => {
     await leave(running);
     throw cause;
   });
-  let { bootId } = first.condition;
+  let { condition } = first;
+  let abandoned = false;
   let closed = false;
   const check = (): void => {
     if (closed) throw new HostTrouble(`the host ${name} was closed`);
+  };
+  /** What it is like now that it was reached again; one that is damaged is booted, if that is ours to do. */
+  const becomeWhole = async (before: Condition): Promise<Condition> => {
+    const now = await checkIsAsBefore(options, running, first.platform, before);
+    const damage = damageSince(before, now);
+    if (damage === '') return now;
+    if (options.revive === undefined) throw new HostTrouble(`the kernel of ${name} is damaged (${damage}): reboot it`);
+    await leave(running);
+    await options.revive();
+    running = await comeBack(options, () => closed);
+    return checkIsAsBefore(options, running, first.platform, before);
   };
   return {
     facts: {
@@ -81,16 +103,23 @@ export const openRemoteHost = async (options: RemoteOptions): Promise<Host> => {
       description: `${options.name} over SSH, ${first.platform.iommu.kind} IOMMU, ${first.platform.groups.length} groups`,
       platform: first.platform,
     },
-    boot: () => bootId,
+    boot: () => condition.bootId,
     run: async (program, deadlines) => {
       check();
       return running.session.run(program, deadlines);
     },
+    abandon: () => {
+      abandoned = true;
+      running.abandoned = true;
+      running.connection.close();
+    },
     recover: async () => {
       check();
       await leave(running);
+      abandoned = false;
+      options.console?.startAnew();
       running = await comeBack(options, () => closed);
-      bootId = await checkIsAsBefore(options, running, first, bootId).catch(async (cause: unknown) => {
+      condition = await becomeWhole(condition).catch(async (cause: unknown) => {
         await leave(running);
         throw cause;
       });
@@ -98,7 +127,9 @@ export const openRemoteHost = async (options: RemoteOptions): Promise<Host> => {
       check();
     },
     close: async () => {
+      if (!closed && !abandoned) await options.restore?.(running.connection).catch(() => undefined);
       closed = true;
+      options.console?.end();
       await leave(running);
     },
   };
@@ -115,14 +146,21 @@ const leave = async ({ connection, session }: Running): Promise<void> => {
   connection.close();
 };
 
-/** Reaches a machine again that may be booting. Throws what kept it from that, once that has lasted too long. */
+/** Reaches a machine again that may be booting, or is booted then. Throws what kept it from that, once that has lasted too long. */
 const comeBack = async (options: RemoteOptions, givenUp: () => boolean): Promise<Running> => {
-  const until = Date.now() + (options.comesBackMs ?? COMES_BACK_MS);
-  for (;;) {
+  const patience = options.comesBackMs ?? COMES_BACK_MS;
+  let until = Date.now() + patience;
+  for (let { revive } = options; ; ) {
     try {
       return await bringUp(options);
     } catch (cause) {
-      if (!(cause instanceof UnreachableHost) || givenUp() || Date.now() >= until) throw cause;
+      if (!(cause instanceof UnreachableHost) || givenUp()) throw cause;
+      if (Date.now() >= until) {
+        if (revive === undefined) throw cause;
+        await revive();
+        revive = undefined;
+        until = Date.now() + patience;
+      }
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
   }
@@ -131,8 +169,11 @@ const comeBack = async (options: RemoteOptions, givenUp: () => boolean): Promise
 const bringUp = async (options: RemoteOptions): Promise<Running> => {
   const name = labelOf(options);
   const connection = await reach(options);
+  let running: Running | undefined;
   try {
-    const onLost = (reason: string) => howItEnded(options, reason);
+    await options.prepare?.(connection);
+    const onLost = async (reason: string): Promise<Ending> =>
+      running?.abandoned === true ? { kind: 'lost', reason } : howItEnded(options, reason);
     const session = await startHelper(connection, name, options.helper, { ...options.session, onLost });
     const { kernelRelease } = session.greeting;
     if (options.kernelRelease !== undefined && options.kernelRelease !== kernelRelease) {
@@ -141,12 +182,16 @@ const bringUp = async (options: RemoteOptions): Promise<Running> => {
         `${name} runs Linux ${kernelRelease}, expected ${options.kernelRelease}: boot that kernel there`,
       );
     }
-    return { connection, session };
+    running = { connection, session };
+    return running;
   } catch (cause) {
     connection.close();
     throw cause;
   }
 };
+
+/** How much of a console is kept with a run. */
+const TAIL_LINES = 120;
 
 /** Without a console nobody knows what the kernel did; whether the machine answers is all that can be added. */
 const howItEnded = async (options: RemoteOptions, reason: string): Promise<Ending> => {
@@ -158,6 +203,9 @@ const howItEnded = async (options: RemoteOptions, reason: string): Promise<Endin
     },
     (cause: unknown) => (cause instanceof HostTrouble ? cause.message : String(cause)),
   );
+  const seen = options.console?.shown();
+  const panic = seen?.since('panic', TAIL_LINES);
+  if (panic !== undefined) return { kind: 'panicked', console: seen?.since('bug', TAIL_LINES) ?? panic };
   return { kind: 'lost', reason: `${reason}; ${now}` };
 };
 
@@ -179,27 +227,26 @@ const conditionOf = async (files: { read(path: string): Promise<string | undefin
   taint: Number(await files.read('/proc/sys/kernel/tainted')) || 0,
 });
 
-/** Looks whether a machine can be used as before; returns its boot. Throws HostTrouble if not. */
+/** Looks whether a machine can be used as before; returns what it is like. Throws HostTrouble if not. */
 const checkIsAsBefore = async (
   options: RemoteOptions,
   running: Running,
-  first: { readonly platform: Platform; readonly condition: Condition },
-  bootId: string,
-): Promise<string> => {
-  const name = labelOf(options);
+  platform: Platform,
+  before: Condition,
+): Promise<Condition> => {
   const now = await inspect(options, running);
-  if (now.condition.bootId !== bootId) {
-    if (isDeepStrictEqual(now.platform, first.platform)) return now.condition.bootId;
-    throw new HostTrouble(`${name} was booted and is not as it was: its devices, IOMMU or modules differ; run anew`);
+  if (now.condition.bootId !== before.bootId && !isDeepStrictEqual(now.platform, platform)) {
+    throw new HostTrouble(
+      `${labelOf(options)} was booted and is not as it was: its devices, IOMMU or modules differ; run anew`,
+    );
   }
-  checkIsWhole(name, now.condition, first.condition);
-  return bootId;
+  return now.condition;
 };
 
-/** A kernel that was damaged since we came can only be made whole by a boot, and that is not ours to do here. */
-const checkIsWhole = (name: string, now: Condition, first: Condition): void => {
-  if (now.bootId !== first.bootId) return;
-  const damage = DAMAGE.filter(([bit]) => (now.taint & bit) !== 0 && (first.taint & bit) === 0).map(([, what]) => what);
-  if (damage.length === 0) return;
-  throw new HostTrouble(`the kernel of ${name} is damaged (${damage.join(', ')}): reboot it`);
-};
+/** What of a kernel was damaged in the same boot, in words: it can only be made whole by another boot. */
+const damageSince = (before: Condition, now: Condition): string =>
+  now.bootId !== before.bootId
+    ? ''
+    : DAMAGE.filter(([bit]) => (now.taint & bit) !== 0 && (before.taint & bit) === 0)
+        .map(([, what]) => what)
+        .join(', ');

@@ -113,7 +113,7 @@ export const openVmHost = async (given: VmOptions): Promise<VmHost> => {
       check();
       await tellCounts(options, running);
       await takeDown(running);
-      running = await bringUp(options, accelerator);
+      running = await bringUpAgain(options, accelerator, () => closed);
       // Closing may have come while the guest booted, and saw only the one before it.
       if (closed) await takeDown(running);
       check();
@@ -169,6 +169,20 @@ const tellCounts = async ({ kernel, onCounts }: Settled, { connection }: Running
   if (kernel.counted === undefined || onCounts === undefined) return;
   const reading = connection.over === undefined ? readCounts(connection) : undefined;
   onCounts(await reading?.catch(() => undefined));
+};
+
+/** How often a guest is booted that came up before: on a busy machine an emulated timer may fail a kernel that starts. */
+const BOOTS = 3;
+
+/** Throws the trouble of the last boot. */
+const bringUpAgain = async (options: Settled, accelerator: Accelerator, givenUp: () => boolean): Promise<Running> => {
+  for (let left = BOOTS - 1; ; left--) {
+    try {
+      return await bringUp(options, accelerator);
+    } catch (cause) {
+      if (!(cause instanceof HostTrouble) || left === 0 || givenUp() || options.signal?.aborted === true) throw cause;
+    }
+  }
 };
 
 const takeDown = async ({ guest, connection, session }: Running): Promise<void> => {

@@ -4,7 +4,6 @@ import { fileURLToPath } from 'node:url';
 import type Mocha from 'mocha';
 import type { MakeModel } from '../../cases/check-case.ts';
 import { MODEL_PLATFORM } from '../../cases/model-platform.ts';
-import type { Repeating } from '../../cases/repeat.ts';
 import { createSession, type Session } from '../../cases/session.ts';
 import type { Host } from '../../hosts/host.ts';
 import { type KernelChoice, kernelNamed, kernelOfOnesOwn, kernelWithPatches } from '../../kernels/choice.ts';
@@ -19,6 +18,7 @@ import { inForce, lineOf, retakenSince } from '../../spec/revision.ts';
 import { HostTrouble, UsageTrouble } from '../../trouble.ts';
 import type { Command, Given } from '../command.ts';
 import { endings } from '../endings.ts';
+import { labGiven, repeatingOf } from '../given.ts';
 import { inspectBuild } from '../inspect-build.ts';
 import { createKernelCounts } from '../kernel-code.ts';
 import { runMatrix } from '../matrix.ts';
@@ -49,7 +49,12 @@ export const run: Command = {
     },
     { name: 'base', value: 'NAME', says: 'kernel that --patches are for (default 6.1)' },
     { name: 'revision', value: 'ID', says: "model it is held against (default: the kernel's own; see list revisions)" },
-    { name: 'host', value: 'HOST', says: 'vm (default), local, ssh:NAME, or none (cases against the model alone)' },
+    {
+      name: 'host',
+      value: 'HOST',
+      says: 'vm (default), local, ssh:NAME, a name of --hosts, or none (cases against the model alone)',
+    },
+    { name: 'hosts', value: 'FILE', says: 'hosts file that --host names a machine of (see hosts --help)' },
     { name: 'device', value: 'ADDRESS', repeatable: true, says: 'PCI device that may be used on local and ssh hosts' },
     { name: 'suite', value: 'AREA', repeatable: true, says: 'only the cases of this area (see list cases)' },
     { name: 'grep', value: 'TEXT', repeatable: true, says: 'only cases whose id contains this text' },
@@ -127,6 +132,7 @@ const runSuites = async (given: Given, resumption?: Resumption): Promise<number>
   const request: HostRequest = {
     host: given.text('host') ?? 'vm',
     kernel: await kernelGiven(given),
+    ...(await labGiven(given)),
     devices: given.texts('device'),
     jobs: wholeNumber('jobs', given.text('jobs') ?? '1', 1, 8),
     counts: createKernelCounts(),
@@ -179,13 +185,6 @@ const runSuites = async (given: Given, resumption?: Resumption): Promise<number>
     end.clear();
     await Promise.all(hosts.map((host) => host.close()));
   }
-};
-
-const repeatingOf = (given: Given): Repeating => {
-  const untilFail = given.on('until-fail');
-  const times = wholeNumber('repeat', given.text('repeat') ?? (untilFail ? '100' : '1'), 1, 100_000);
-  if (times > 1 && given.text('host') === 'none') throw new UsageTrouble('--repeat is for hosts: a model never varies');
-  return { times, untilFail };
 };
 
 /** Names of series have a slash too, but do not begin like a path. */
@@ -259,7 +258,7 @@ const metaOf = (host: Host | undefined, revision: Revision, given: Given): Param
     description: host?.facts.description ?? 'no host: cases held against the model alone',
     iommu: iommuText(host),
   },
-  arguments: ['kernel', 'modules', 'patches', 'base', 'revision', 'host', 'device', 'known'].flatMap((name) =>
+  arguments: ['kernel', 'modules', 'patches', 'base', 'revision', 'hosts', 'host', 'device', 'known'].flatMap((name) =>
     given.texts(name).flatMap((text) => [`--${name}`, text]),
   ),
 });
