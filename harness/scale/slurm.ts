@@ -66,8 +66,8 @@ export const cellScript = ({ node, bin, plan, out }: ScriptPaths, attempts: numb
     'status=$?',
     '[ "$status" = 75 ] || exit "$status"',
     `[ "\${SLURM_RESTART_COUNT:-0}" -lt ${attempts - 1} ] || exit ${GIVEN_UP}`,
-    '# Ends this task; with RequeueExit=75 in slurm.conf the exit status does the same.',
-    `scontrol requeue "\${SLURM_ARRAY_JOB_ID}_\${SLURM_ARRAY_TASK_ID}"`,
+    '# Slurm ends this task then. One that ended by itself meanwhile could be taken for done, and would not begin again.',
+    `scontrol requeue "\${SLURM_ARRAY_JOB_ID}_\${SLURM_ARRAY_TASK_ID}" && exec sleep 600`,
     'exit 75',
     '',
   ].join('\n');
