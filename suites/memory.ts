@@ -122,6 +122,26 @@ clause('accounting/charged-pages', () => {
     s.main.lockedKb().returns(0);
     c.unmap(A).shows(16, u64(A.size));
   });
+  each(
+    { 'registers between pages of memory: only those are counted': 1n, 'registers that come first': 0n },
+    (s, page) => {
+      const c = readyContainer(s);
+      const device = c.groups[0]?.device();
+      if (device === undefined) throw new Error('a ready container has a group');
+      device.opened.succeeds();
+      s.main.does({ op: 'pwrite', fd: device.fd, offset: (7n << 40n) + 4n, data: Uint8Array.of(2, 0) }).succeeds();
+      const memory = s.main.memory(0x4000);
+      memory.fill(1);
+      memory.hole(page * PAGE, PAGE).succeeds();
+      const registers = s.main.maps(device.fd, PAGE, { at: memory.at(page * PAGE) });
+      // Touched before, so that its page is there.
+      s.main.does({ op: 'peek', name: registers.name, offset: 0n, width: 4n }).returns(0x010000ed);
+      c.map({ ...A, vaddr: memory.at() }).succeeds();
+      s.main.lockedKb().returns(12);
+      c.unmap(A).shows(16, u64(A.size));
+      s.main.lockedKb().returns(0);
+    },
+  );
 });
 
 const readOnlyKinds: Readonly<Record<string, Make>> = {

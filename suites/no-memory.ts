@@ -12,6 +12,7 @@ import * as uapi from '../harness/uapi/vfio.ts';
  */
 
 const PAGE = 0x1000n;
+const LARGE = 0x200000n;
 const MAPPED = { iova: 0x10000n, size: 0x4000n };
 const BITMAP = { data: 0n, size: 8n };
 
@@ -38,6 +39,10 @@ clause('group/set-container', () => {
     const c = readyContainer(s);
     c.memory.fill(1);
     c.map(MAPPED).succeeds();
+    // Pages that lie one behind the other are handed over together.
+    const large = s.main.memory(LARGE, { huge: LARGE });
+    large.fill(1);
+    c.map({ iova: LARGE, size: LARGE, vaddr: large.at() });
     const other = openGroup(s.main, 'group1');
     const failing = failingAllocations(s);
     for (let nth = 1; nth <= 30; nth++) {
@@ -45,7 +50,7 @@ clause('group/set-container', () => {
       other.unsetContainer();
     }
     other.setContainer(c).succeeds();
-    c.unmap(MAPPED).succeeds();
+    c.unmapAll().succeeds();
     s.main.lockedKb().returns(0);
   });
 });

@@ -595,6 +595,19 @@ clause('pin/iommu-comes', () => {
     c.unmap(A).succeeds();
     s.main.lockedKb().returns(0);
   });
+  test('nor what is pinned page by page, in any order', (s) => {
+    const { c, d } = emulated(s);
+    c.memory.fill(1);
+    c.map(A).succeeds();
+    for (const page of [2n, 0n, 3n, 1n]) d.pins(A.iova + page * PAGE).succeeds();
+    s.main.lockedKb().returns(4 * KB);
+    openGroup(s.main, 'group0').setContainer(c).succeeds();
+    s.main.lockedKb().returns(4 * KB);
+    for (const page of [1n, 2n, 0n, 3n]) d.unpins(A.iova + page * PAGE).succeeds();
+    s.main.lockedKb().returns(4 * KB);
+    c.unmap(A).succeeds();
+    s.main.lockedKb().returns(0);
+  });
   test('another group with an IOMMU costs nothing more', (s) => {
     s.needs(EMULATED_GROUP);
     s.needs({

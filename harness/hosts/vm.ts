@@ -21,7 +21,7 @@ import {
 } from './qemu.ts';
 import { openRemoteFiles } from './remote-files.ts';
 import type { HelperSession, SessionOptions } from './session.ts';
-import { type CommandResult, connectSsh, type SshConnection, type SshTarget } from './ssh.ts';
+import { type CommandResult, connectSsh, SSH_TIMES, type SshConnection, type SshTarget, type SshTimes } from './ssh.ts';
 
 export interface VmOptions {
   readonly kernel: Kernel;
@@ -164,11 +164,22 @@ const bringUp = async (options: Settled, accelerator: Accelerator): Promise<Runn
   }
 };
 
+/** Packing the counts takes an emulated guest on a busy machine longer than any other command. */
+const COUNT_TIMES: SshTimes = { ...SSH_TIMES, connectMs: 60_000, commandMs: 180_000 };
+
 /** A guest that hangs or is gone has lost what it counted since it booted. */
-const tellCounts = async ({ kernel, onCounts }: Settled, { connection }: Running): Promise<void> => {
+const tellCounts = async ({ kernel, onCounts }: Settled, { connection, target }: Running): Promise<void> => {
   if (kernel.counted === undefined || onCounts === undefined) return;
-  const reading = connection.over === undefined ? readCounts(connection) : undefined;
-  onCounts(await reading?.catch(() => undefined));
+  onCounts(connection.over === undefined ? await countsOf(target).catch(() => undefined) : undefined);
+};
+
+const countsOf = async (target: SshTarget): Promise<readonly CountFile[]> => {
+  const connection = await connectSsh(target, COUNT_TIMES);
+  try {
+    return await readCounts(connection);
+  } finally {
+    connection.close();
+  }
 };
 
 /** How often a guest is booted that came up before: on a busy machine an emulated timer may fail a kernel that starts. */
