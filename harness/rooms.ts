@@ -35,7 +35,7 @@ export const ROOMS: readonly Room[] = [
   { name: 'kernels', imports: {} },
   {
     name: 'hosts',
-    imports: { wire: 'all', program: 'all', kernels: 'all' },
+    imports: { wire: 'all', program: 'all', kernels: 'all', uapi: 'all' },
     // A host is handed the helper as a file; only its tests build one.
     tests: { helper: 'all' },
   },

@@ -12,7 +12,10 @@ import { type Case, makes } from './case.ts';
 import { checkModel, type ModelCheck } from './check-model.ts';
 import { cleanup } from './cleanup.ts';
 import { createExecutor, type Executor } from './executor.ts';
+import { namesUsed } from './names-used.ts';
+import { EMULATED_GROUP } from './needs.ts';
 import { recordOfCase } from './record-of-case.ts';
+import { TWO_GROUPS } from './vfio.ts';
 
 /** Makes the model of one revision for one program on one platform. */
 export type MakeModel = (platform: Platform, lets: Program['lets']) => Machine;
@@ -30,6 +33,8 @@ export interface SessionOptions {
   readonly platform: Platform;
   /** Asked for when the first case runs, so that hosts can come up while suites are loaded. */
   readonly hosts: () => readonly Host[];
+  /** Why no host can be given what was asked for, if none can: all cases are unsupported then. */
+  readonly unfit?: () => string | undefined;
   readonly deadlines: Deadlines;
   readonly known: readonly KnownDifference[];
   /** Holds what was built against a clause that is an inspection; absent where nothing was. */
@@ -64,7 +69,7 @@ export const createSession = (options: SessionOptions): Session => {
 
   /** Why a case cannot run here. */
   const unsupported = (one: Case, platform: Platform): string | undefined =>
-    one.needs.find((need) => !need.met(platform))?.reason;
+    one.needs.find((need) => !need.met(platform))?.reason ?? missing(one, platform);
 
   const startOn = (hosts: readonly [Host, ...Host[]]): ((one: Case) => Promise<CaseRecord>) => {
     const runnable = cases.filter(
@@ -89,7 +94,7 @@ export const createSession = (options: SessionOptions): Session => {
       const program = programFor(one, platform);
       const finish = (verdict: Verdict): CaseRecord => recordOfCase(one, program, verdict, undefined, []);
       if (one.inspects === true) return finish((await options.inspect?.(one.clause)) ?? NOTHING_BUILT);
-      const reason = unsupported(one, platform);
+      const reason = options.unfit?.() ?? unsupported(one, platform);
       if (reason !== undefined) return finish({ kind: 'unsupported', reason });
       if (firstHost === undefined) {
         const { disagreement, superseded } = checkCase(options, platform, program, one);
@@ -109,6 +114,16 @@ export const createSession = (options: SessionOptions): Session => {
       return host === undefined ? [] : disappeared(options.known, host.facts.kernel, judged, shown);
     },
   };
+};
+
+/** Why a case that uses a group or device cannot where there is none of that name. */
+const missing = (one: Case, platform: Platform): string | undefined => {
+  const there = letsOf(platform);
+  const name = namesUsed(one.steps).find((used) => !(used in there));
+  if (name === undefined) return undefined;
+  if (name.startsWith('emulated')) return EMULATED_GROUP.reason;
+  if ('group0' in there) return TWO_GROUPS.reason;
+  return platform.iommu.absent ?? 'the host has no usable IOMMU group';
 };
 
 const SUPERSEDED: Verdict = {

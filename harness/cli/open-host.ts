@@ -1,5 +1,6 @@
 import { buildHelper } from '../helper/build.ts';
 import type { Host } from '../hosts/host.ts';
+import { DEFAULT_IOMMU, type IommuProfile } from '../hosts/iommu-profiles.ts';
 import { openLocalHost } from '../hosts/local.ts';
 import { openRemoteHost } from '../hosts/remote.ts';
 import { openVmHost } from '../hosts/vm.ts';
@@ -13,6 +14,8 @@ export interface HostRequest {
   readonly host: string;
   /** What the vm boots. */
   readonly kernel: KernelChoice;
+  /** What the vm is given; Intel's of 39 bits when absent. */
+  readonly iommu?: IommuProfile;
   /** PCI addresses that may be used on `local` and `ssh:` hosts. */
   readonly devices: readonly string[];
   /** How many guests run side by side. */
@@ -40,17 +43,28 @@ export const checkHostRequest = (request: HostRequest): void => {
   } else if (devices.length === 0) {
     throw new UsageTrouble(`--host ${host} needs --device: only devices that are named are touched`);
   }
+  if (request.iommu !== undefined && host !== 'vm' && host !== 'none') {
+    throw new UsageTrouble(`--iommu is for the vm; ${host} is used as it is found`);
+  }
   if (request.jobs > 1 && host !== 'vm') throw new UsageTrouble('--jobs is for vm hosts');
 };
 
+/** Hosts that are up; or why the kernel that was asked for cannot be given the IOMMU that was. */
+export interface Opened {
+  readonly hosts: readonly Host[];
+  readonly unfit?: string;
+}
+
 /** Brings the hosts up, all at once. Throws HostTrouble; what was started is ended then. */
-export const openHosts = async (request: HostRequest): Promise<readonly Host[]> => {
-  const { host, devices, jobs, say } = request;
-  if (host === 'none') return [];
+export const openHosts = async (request: HostRequest): Promise<Opened> => {
+  const { host, devices, jobs, say, iommu = DEFAULT_IOMMU } = request;
+  if (host === 'none') return { hosts: [] };
   const cache = cacheFolder();
   const helper = await buildHelper(cache);
-  if (host === 'local') return [await openLocalHost({ helper, devices })];
-  if (host.startsWith('ssh:')) return [await openRemoteHost({ name: host.slice('ssh:'.length), helper, devices })];
+  if (host === 'local') return { hosts: [await openLocalHost({ helper, devices })] };
+  if (host.startsWith('ssh:')) {
+    return { hosts: [await openRemoteHost({ name: host.slice('ssh:'.length), helper, devices })] };
+  }
   const how = (await isToBeBuilt(request.kernel, cache)) ? 'building' : 'getting';
   say(`${how} kernel ${request.kernel.name}${how === 'building' ? ' from source: minutes, once' : ''}`);
   const { choice, kernel, modules, moduleParameters, notes } = await prepareKernel(request.kernel, cache);
@@ -60,11 +74,11 @@ export const openHosts = async (request: HostRequest): Promise<readonly Host[]> 
     `booting Linux ${kernel.release}${choice.patches === undefined ? '' : ` with ${choice.name}`} in QEMU${jobs > 1 ? ` (${jobs} guests)` : ''}`,
   );
   const names = Array.from({ length: jobs }, (_, index) => (jobs === 1 ? 'vm' : `vm${index + 1}`));
-  const guest = { kernel, helper, cache, modules, moduleParameters, ...patches };
+  const guest = { kernel, helper, cache, iommu, modules, moduleParameters, ...patches };
   const opened = await Promise.allSettled(names.map((name) => openVmHost({ ...guest, name })));
   const hosts = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
   const failed = opened.find((result) => result.status === 'rejected');
-  if (failed === undefined) return hosts;
+  if (failed === undefined) return { hosts };
   await Promise.all(hosts.map((one) => one.close()));
   throw failed.reason;
 };

@@ -4,6 +4,7 @@ import type { Ending } from '../program/step.ts';
 import { HostTrouble } from '../trouble.ts';
 import type { Host } from './host.ts';
 import { type HelperBinary, startHelper } from './install.ts';
+import { askLimits } from './limits.ts';
 import { readPlatform } from './platform.ts';
 import { openRemoteFiles } from './remote-files.ts';
 import type { HelperSession, SessionOptions } from './session.ts';
@@ -135,7 +136,9 @@ const inspect = async (
 ): Promise<{ readonly platform: Platform; readonly condition: Condition }> => {
   const files = await openRemoteFiles(connection, `ssh:${options.name}`);
   try {
-    const platform = await readPlatform(files, options.devices, session.greeting.pageSizeBytes);
+    const platform = await readPlatform(files, options.devices, session.greeting.pageSizeBytes, (group) =>
+      askLimits(session, group),
+    );
     return { platform, condition: await conditionOf(files) };
   } finally {
     files.close();

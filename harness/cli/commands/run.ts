@@ -2,9 +2,10 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type Mocha from 'mocha';
-import { MODEL_PLATFORM } from '../../cases/model-platform.ts';
+import { modelPlatform } from '../../cases/model-platform.ts';
 import { createSession, type MakeModel, type Session } from '../../cases/session.ts';
-import type { Host } from '../../hosts/host.ts';
+import type { Host, HostFacts } from '../../hosts/host.ts';
+import { DEFAULT_IOMMU, type IommuProfile, iommuProfileNamed } from '../../hosts/iommu-profiles.ts';
 import { type KernelChoice, kernelNamed, kernelOfOnesOwn, kernelWithPatches } from '../../kernels/choice.ts';
 import { createModel } from '../../model/create-model.ts';
 import { type KnownDifference, readKnownDifferences } from '../../oracle/known.ts';
@@ -45,6 +46,7 @@ export const run: Command = {
     { name: 'base', value: 'NAME', says: 'kernel that --patches are for (default 6.1)' },
     { name: 'revision', value: 'ID', says: "model it is held against (default: the kernel's own; see list revisions)" },
     { name: 'host', value: 'HOST', says: 'vm (default), local, ssh:NAME, or none (cases against the model alone)' },
+    { name: 'iommu', value: 'PROFILE', says: 'IOMMU of the vm (default intel-39; see list hosts)' },
     { name: 'device', value: 'ADDRESS', repeatable: true, says: 'PCI device that may be used on local and ssh hosts' },
     { name: 'suite', value: 'AREA', repeatable: true, says: 'only the cases of this area (see list cases)' },
     { name: 'grep', value: 'TEXT', repeatable: true, says: 'only cases whose id contains this text' },
@@ -77,7 +79,7 @@ export const run: Command = {
 };
 
 /** The options that a run on several kernels hands on. */
-const SHARED = ['suite', 'grep', 'known', 'timeout'] as const;
+const SHARED = ['iommu', 'suite', 'grep', 'known', 'timeout'] as const;
 
 /** Several kernels: everything is checked before the first one boots. */
 const runOnEach = async (kernels: readonly string[], given: Given): Promise<number> => {
@@ -87,6 +89,7 @@ const runOnEach = async (kernels: readonly string[], given: Given): Promise<numb
   if ((given.text('host') ?? 'vm') !== 'vm') throw new UsageTrouble('several kernels need --host vm');
   if (new Set(kernels).size < kernels.length) throw new UsageTrouble('--kernel names a kernel twice');
   for (const name of kernels) await kernelNamed(name);
+  iommuProfileNamed(given.text('iommu') ?? DEFAULT_IOMMU.name);
   const jobs = wholeNumber('jobs', given.text('jobs') ?? '1', 1, 8);
   const args = SHARED.flatMap((name) => given.texts(name).flatMap((text) => [`--${name}`, text]));
   return runMatrix(kernels, given.text('report') ?? newReportFolder(), args, jobs);
@@ -98,6 +101,7 @@ const runSuites = async (given: Given): Promise<number> => {
     host: given.text('host') ?? 'vm',
     kernel: await kernelGiven(given),
     devices: given.texts('device'),
+    ...(given.text('iommu') === undefined ? {} : { iommu: iommuProfileNamed(given.text('iommu') ?? '') }),
     jobs: wholeNumber('jobs', given.text('jobs') ?? '1', 1, 8),
     say: (line) => console.error(line),
   };
@@ -111,22 +115,24 @@ const runSuites = async (given: Given): Promise<number> => {
   checkIsFree(folder);
 
   let hosts: readonly Host[] = [];
+  let unfit: string | undefined;
   const clauses: ReadonlyMap<string, Clause> = inForce(revision);
   const session = createSession({
     inForce: (clause) => clauses.has(clause),
     retakenSince: (clause) => retakenSince(revision, clause),
     makeModel: modelOf(revision),
     ...(revision.base === undefined ? {} : { makeBaseModel: modelOf(revision.base) }),
-    platform: MODEL_PLATFORM,
+    platform: modelPlatform(request.iommu),
     hosts: () => hosts,
+    unfit: () => unfit,
     deadlines: DEADLINES,
     known,
     ...(request.host === 'vm' ? { inspect: inspectBuild(request.kernel, revision) } : {}),
   });
   const end = endings(timeoutMs);
   try {
-    hosts = await end.unless(openHosts(request));
-    const report = openReport(folder, metaOf(hosts[0], revision, given), {
+    ({ hosts, unfit } = await end.unless(openHosts(request)));
+    const report = openReport(folder, metaOf(hosts[0], revision, request.iommu, given), {
       terminal: process.stderr,
       latest: given.text('report') === undefined,
     });
@@ -230,21 +236,24 @@ const knownDifferences = async (
 const newReportFolder = (): string =>
   join(ROOT, 'reports', new Date().toISOString().replace(/[:.]/g, '-').replace('Z', ''));
 
-const metaOf = (host: Host | undefined, revision: Revision, given: Given): Parameters<typeof openReport>[1] => ({
+const metaOf = (
+  host: Host | undefined,
+  revision: Revision,
+  profile: IommuProfile | undefined,
+  given: Given,
+): Parameters<typeof openReport>[1] => ({
   version: versionOfProject(),
   revision: revision.id,
   kernel: host?.facts.kernel ?? 'none',
   host: {
     name: host?.facts.name ?? 'none',
     description: host?.facts.description ?? 'no host: cases held against the model alone',
-    iommu: iommuText(host),
+    iommu: iommuText((host?.facts.platform ?? modelPlatform(profile)).iommu),
   },
-  arguments: ['kernel', 'modules', 'patches', 'base', 'revision', 'host', 'device', 'known'].flatMap((name) =>
+  arguments: ['kernel', 'modules', 'patches', 'base', 'revision', 'host', 'iommu', 'device', 'known'].flatMap((name) =>
     given.texts(name).flatMap((text) => [`--${name}`, text]),
   ),
 });
 
-const iommuText = (host: Host | undefined): string => {
-  const { kind, aperture } = (host?.facts.platform ?? MODEL_PLATFORM).iommu;
-  return `${kind}, IOVA 0x${aperture.start.toString(16)}-0x${aperture.end.toString(16)}`;
-};
+const iommuText = ({ kind, aperture }: HostFacts['platform']['iommu']): string =>
+  kind === 'none' ? 'none' : `${kind}, IOVA 0x${aperture.start.toString(16)}-0x${aperture.end.toString(16)}`;
