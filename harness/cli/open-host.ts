@@ -1,5 +1,6 @@
 import { buildHelper } from '../helper/build.ts';
 import type { Host } from '../hosts/host.ts';
+import { whyKernelUnfit } from '../hosts/iommu-fitness.ts';
 import { DEFAULT_IOMMU, type IommuProfile } from '../hosts/iommu-profiles.ts';
 import { openLocalHost } from '../hosts/local.ts';
 import { openRemoteHost } from '../hosts/remote.ts';
@@ -69,6 +70,8 @@ export const openHosts = async (request: HostRequest): Promise<Opened> => {
   say(`${how} kernel ${request.kernel.name}${how === 'building' ? ' from source: minutes, once' : ''}`);
   const { choice, kernel, modules, moduleParameters, notes } = await prepareKernel(request.kernel, cache);
   for (const note of notes) say(note);
+  const why = await whyKernelUnfit(iommu, kernel);
+  if (why !== undefined) return { hosts: [], unfit: `${choice.name} cannot be given --iommu ${iommu.name}: ${why}` };
   const patches = choice.patches === undefined ? {} : { patches: choice.name };
   say(
     `booting Linux ${kernel.release}${choice.patches === undefined ? '' : ` with ${choice.name}`} in QEMU${jobs > 1 ? ` (${jobs} guests)` : ''}`,

@@ -89,8 +89,12 @@ export const qemuArguments = (options: GuestOptions, initramfsPath: string, sshP
   ].flat();
 };
 
-/** A kernel that oopses is not to be trusted: it panics, and ends QEMU with that. The 2 MiB pages are for hugetlb memory. */
-const KERNEL_WORDS = 'console=ttyS0 quiet panic=-1 oops=panic hugepages=8';
+/**
+ * A kernel that oopses is not to be trusted: it panics, and ends QEMU with that. The 2 MiB pages are for hugetlb memory.
+ * A kernel counts timer interrupts against its processor's clock when it starts, and panics where too few came: on a busy
+ * machine an emulated one may fall short.
+ */
+const KERNEL_WORDS = 'console=ttyS0 quiet panic=-1 oops=panic hugepages=8 no_timer_check';
 
 const kernelWords = ({ kernel, iommu, commandLine }: GuestOptions): string =>
   [KERNEL_WORDS, iommuKernelWords(iommu), kernel.commandLine, commandLine].filter((words) => words !== '').join(' ');

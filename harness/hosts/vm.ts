@@ -134,6 +134,7 @@ const guestOptions = async (options: Settled, accelerator: Accelerator) => {
     clientKey,
     devices: iommu.device === undefined ? [] : EDU_ADDRESSES,
     moduleParameters: withParameters(options),
+    ...(iommu.kernel.module === undefined ? {} : { further: [iommu.kernel.module] }),
   });
   const guest: GuestOptions = { ...options, accelerator, cpus: 2, initramfs };
   return { guest, hostKey, clientKey };

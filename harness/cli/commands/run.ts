@@ -132,7 +132,7 @@ const runSuites = async (given: Given): Promise<number> => {
   const end = endings(timeoutMs);
   try {
     ({ hosts, unfit } = await end.unless(openHosts(request)));
-    const report = openReport(folder, metaOf(hosts[0], revision, request.iommu, given), {
+    const report = openReport(folder, metaOf(hosts[0] ?? unfit, revision, request.iommu, given), {
       terminal: process.stderr,
       latest: given.text('report') === undefined,
     });
@@ -237,23 +237,27 @@ const newReportFolder = (): string =>
   join(ROOT, 'reports', new Date().toISOString().replace(/[:.]/g, '-').replace('Z', ''));
 
 const metaOf = (
-  host: Host | undefined,
+  found: Host | string | undefined,
   revision: Revision,
   profile: IommuProfile | undefined,
   given: Given,
-): Parameters<typeof openReport>[1] => ({
-  version: versionOfProject(),
-  revision: revision.id,
-  kernel: host?.facts.kernel ?? 'none',
-  host: {
-    name: host?.facts.name ?? 'none',
-    description: host?.facts.description ?? 'no host: cases held against the model alone',
-    iommu: iommuText((host?.facts.platform ?? modelPlatform(profile)).iommu),
-  },
-  arguments: ['kernel', 'modules', 'patches', 'base', 'revision', 'host', 'iommu', 'device', 'known'].flatMap((name) =>
-    given.texts(name).flatMap((text) => [`--${name}`, text]),
-  ),
-});
+): Parameters<typeof openReport>[1] => {
+  const facts = typeof found === 'object' ? found.facts : undefined;
+  const without = typeof found === 'string' ? found : 'no host: cases held against the model alone';
+  return {
+    version: versionOfProject(),
+    revision: revision.id,
+    kernel: facts?.kernel ?? 'none',
+    host: {
+      name: facts?.name ?? 'none',
+      description: facts?.description ?? without,
+      iommu: iommuText((facts?.platform ?? modelPlatform(profile)).iommu),
+    },
+    arguments: ['kernel', 'modules', 'patches', 'base', 'revision', 'host', 'iommu', 'device', 'known'].flatMap(
+      (name) => given.texts(name).flatMap((text) => [`--${name}`, text]),
+    ),
+  };
+};
 
 const iommuText = ({ kind, aperture }: HostFacts['platform']['iommu']): string =>
   kind === 'none' ? 'none' : `${kind}, IOVA 0x${aperture.start.toString(16)}-0x${aperture.end.toString(16)}`;
