@@ -1,7 +1,7 @@
 import { buildHelper } from '../helper/build.ts';
 import type { Host } from '../hosts/host.ts';
 import { whyKernelUnfit } from '../hosts/iommu-fitness.ts';
-import { DEFAULT_IOMMU, type IommuProfile } from '../hosts/iommu-profiles.ts';
+import { DEFAULT_IOMMU, type IommuProfile, unexpected } from '../hosts/iommu-profiles.ts';
 import { openLocalHost } from '../hosts/local.ts';
 import { openRemoteHost } from '../hosts/remote.ts';
 import { openVmHost } from '../hosts/vm.ts';
@@ -81,7 +81,10 @@ export const openHosts = async (request: HostRequest): Promise<Opened> => {
   const opened = await Promise.allSettled(names.map((name) => openVmHost({ ...guest, name })));
   const hosts = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
   const failed = opened.find((result) => result.status === 'rejected');
-  if (failed === undefined) return { hosts };
+  if (failed === undefined) {
+    for (const line of hosts.slice(0, 1).flatMap(({ facts }) => unexpected(iommu, facts.platform))) say(line);
+    return { hosts };
+  }
   await Promise.all(hosts.map((one) => one.close()));
   throw failed.reason;
 };

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
+import type { Platform } from '../program/platform.ts';
 import { UsageTrouble } from '../trouble.ts';
-import { IOMMU_PROFILES, iommuArguments, iommuKernelWords, iommuProfileNamed } from './iommu-profiles.ts';
+import { IOMMU_PROFILES, iommuArguments, iommuKernelWords, iommuProfileNamed, unexpected } from './iommu-profiles.ts';
 import { type GuestOptions, qemuArguments } from './qemu.ts';
 
 /** What QEMU and the kernel are told for each profile. */
@@ -47,6 +48,30 @@ describe('hosts/iommu-profiles', () => {
       expect(said).not.to.contain('  ');
     });
   }
+
+  const found = (name: string): Platform => {
+    const { reserved, ...iommu } = iommuProfileNamed(name).expected;
+    const group = { name: 'group0', path: '/dev/vfio/2', devices: [], reserved };
+    return { pageSizeBytes: 4096, iommu, groups: [group], dmaEntryLimit: 1, iommufd: false, testModules: [] };
+  };
+  for (const profile of IOMMU_PROFILES) {
+    it(`${profile.name}: has nothing to say of a guest that has what is expected`, () => {
+      expect(unexpected(profile, found(profile.name))).to.deep.equal([]);
+    });
+  }
+
+  it('says what a guest has otherwise', () => {
+    expect(unexpected(iommuProfileNamed('intel-39'), found('amd'))).to.deep.equal([
+      'kind of the IOMMU: amd, expected intel',
+      'IOVAs of the IOMMU: 0x0-0xffffffffffffffff, expected 0x0-0x7fffffffff',
+      'page sizes of the IOMMU: 0xffffff7ffffff000, expected 0x40201000',
+      'reserved ranges of the IOMMU: 0xfee00000-0xfeefffff, 0xfd00000000-0xffffffffff, expected 0xfee00000-0xfeefffff',
+      'coherent accesses of the IOMMU: true, expected false',
+    ]);
+    expect(unexpected(iommuProfileNamed('intel-39'), { ...found('intel-39'), groups: [] })).to.deep.equal([
+      'reserved ranges of the IOMMU: none, expected 0xfee00000-0xfeefffff',
+    ]);
+  });
 
   for (const name of ['intel', 'AMD', '', 'intel-39 ']) {
     it(`does not know ${JSON.stringify(name)}`, () => {

@@ -12,7 +12,7 @@ export interface IommuProfile {
   readonly kernel: KernelNeeds;
   /**
    * What the guest should find, from the device of QEMU 7.2 and the driver of Linux 6.1. A guest is asked what it really
-   * has (platform.ts); this stands in where there is no guest, and a guest that differs is told of.
+   * has (platform.ts), and where that is something else it is said; this stands in where there is no guest.
    */
   readonly expected: Platform['iommu'] & { readonly reserved: readonly IovaRange[] };
 }
@@ -159,3 +159,22 @@ export const iommuKernelWords = ({ kernel }: IommuProfile): string =>
   ]
     .join(' ')
     .trim();
+
+/** What a guest has otherwise than its profile says, a line each. */
+export const unexpected = ({ expected }: IommuProfile, { iommu, groups }: Platform): readonly string[] => {
+  const reserved = groups.find(({ emulated }) => emulated !== true)?.reserved ?? [];
+  const pairs: readonly (readonly [what: string, expected: string, found: string])[] = [
+    ['kind', expected.kind, iommu.kind],
+    ['IOVAs', rangeText(expected.aperture), rangeText(iommu.aperture)],
+    ['page sizes', hex(expected.pageSizes), hex(iommu.pageSizes)],
+    ['reserved ranges', expected.reserved.map(rangeText).join(', '), reserved.map(rangeText).join(', ')],
+    ['coherent accesses', `${expected.enforcesCacheCoherency}`, `${iommu.enforcesCacheCoherency}`],
+    ['isolated interrupts', `${expected.isolatesMsi}`, `${iommu.isolatesMsi}`],
+  ];
+  return pairs.flatMap(([what, wanted, found]) =>
+    wanted === found ? [] : [`${what} of the IOMMU: ${found || 'none'}, expected ${wanted || 'none'}`],
+  );
+};
+
+const hex = (number: bigint): string => `0x${number.toString(16)}`;
+const rangeText = ({ start, end }: IovaRange): string => `${hex(start)}-${hex(end)}`;
