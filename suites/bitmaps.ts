@@ -1,14 +1,17 @@
 import {
   clause,
   each,
+  lastIova,
   type Memory,
   pointerTo,
   READ,
   readyContainer,
   type Scenario,
   test,
+  translates,
   u64,
   unmapArgument,
+  type Width,
   WRITE,
 } from '../harness/cases/index.ts';
 import * as uapi from '../harness/uapi/vfio.ts';
@@ -175,12 +178,14 @@ clause('dirty/bit-positions', () => {
     c.getDirty({ ...range([0, 64]), bitmap: { data: bitmap.at(), size: 8n } }).succeeds();
     bitmap.read().shows(0, u64(6n));
   });
-  test('the last pages of the aperture', (s) => {
+  each<Width>({ 'the last pages of 39 bits': 39, 'the last pages of 48 bits': 48 }, (s, width) => {
+    s.needs(translates(width));
+    const end = lastIova(width) + 1n;
     const c = readyContainer(s);
     c.startDirty().succeeds();
-    c.map({ iova: 0x7f_ffff_e000n, size: 2n * PAGE }).succeeds();
+    c.map({ iova: end - 2n * PAGE, size: 2n * PAGE }).succeeds();
     const bitmap = bitmapMemory(s, 1);
-    c.getDirty({ iova: 0x7f_fffc_0000n, size: 64n * PAGE, bitmap: { data: bitmap.at(), size: 8n } }).succeeds();
+    c.getDirty({ iova: end - 64n * PAGE, size: 64n * PAGE, bitmap: { data: bitmap.at(), size: 8n } }).succeeds();
     bitmap.read().shows(0, u64(3n << 62n));
   });
 });

@@ -1,4 +1,19 @@
-import { clause, each, NULL, pointerTo, readyContainer, test, u32, u64 } from '../harness/cases/index.ts';
+import {
+  clause,
+  each,
+  HYPERTRANSPORT_RANGE,
+  lastIova,
+  MSI_RANGE,
+  NULL,
+  pointerTo,
+  readyContainer,
+  reservesOnly,
+  test,
+  translates,
+  u32,
+  u64,
+  type Width,
+} from '../harness/cases/index.ts';
 import * as uapi from '../harness/uapi/vfio.ts';
 
 /** The structure without and with cap_offset, and padded; capabilities: migration 32, DMA available 12 (16 with padding), ranges 16 + 2 x 16. */
@@ -34,12 +49,26 @@ clause('info/flags', () => {
   test('also without room for the chain', (s) => void readyContainer(s).info(FIXED).shows(AT.flags, u32(3)));
 });
 
+/** Of VT-d, of AMD's driver of 6.1, and of QEMU's virtio-iommu. */
+const PAGE_SIZES = {
+  '4 KiB, 2 MiB, 1 GiB': 0x40201000n,
+  'every power of two but 512 GiB': 0xffff_ff7f_ffff_f000n,
+  'every power of two': 0xffff_ffff_ffff_f000n,
+};
+
 clause('info/page-sizes', () => {
-  test('4 KiB, 2 MiB, 1 GiB', (s) => void readyContainer(s).info(ROOM).shows(AT.pageSizes, u64(0x40201000n)));
+  each(PAGE_SIZES, (s, sizes) => {
+    s.needs({
+      reason: `the IOMMU has other page sizes than 0x${sizes.toString(16)}`,
+      met: ({ iommu }) => iommu.pageSizes === sizes,
+    });
+    readyContainer(s).info(ROOM).shows(AT.pageSizes, u64(sizes));
+  });
 });
 
 clause('info/argsz-hint', () => {
   each({ 'without cap_offset': FIXED, 'with cap_offset': WITH_CAP_OFFSET, 'one byte short': WHOLE - 1 }, (s, argsz) => {
+    s.needs(reservesOnly(MSI_RANGE));
     readyContainer(s).info(ROOM, argsz).shows(AT.argsz, u32(WHOLE));
   });
   test('stays when the chain fits', (s) => void readyContainer(s).info(ROOM).shows(AT.argsz, u32(ROOM)));
@@ -86,14 +115,27 @@ clause('info/dma-available-capability', () => {
 });
 
 clause('info/iova-range-capability', () => {
-  test('below and above the reserved range', (s) => {
-    const ranges = STRUCT + 32 + 16 + 16;
+  const ranges = STRUCT + 32 + 16 + 16;
+  each<Width>({ '39 bits': 39, '48 bits': 48, '64 bits': 64 }, (s, width) => {
+    s.needs(translates(width));
+    s.needs(reservesOnly(MSI_RANGE));
     readyContainer(s)
       .info(ROOM)
       .shows(ranges, u64(0n))
-      .shows(ranges + 8, u64(0xfedfffffn))
-      .shows(ranges + 16, u64(0xfef00000n))
-      .shows(ranges + 24, u64(0x7fffffffffn));
+      .shows(ranges + 8, u64(MSI_RANGE.start - 1n))
+      .shows(ranges + 16, u64(MSI_RANGE.end + 1n))
+      .shows(ranges + 24, u64(lastIova(width)));
+  });
+  test('without the range of HyperTransport', (s) => {
+    s.needs(translates(64));
+    s.needs(reservesOnly(MSI_RANGE, HYPERTRANSPORT_RANGE));
+    readyContainer(s)
+      .info(ROOM)
+      .shows(ranges + 8, u64(MSI_RANGE.start - 1n))
+      .shows(ranges + 16, u64(MSI_RANGE.end + 1n))
+      .shows(ranges + 24, u64(HYPERTRANSPORT_RANGE.start - 1n))
+      .shows(ranges + 32, u64(HYPERTRANSPORT_RANGE.end + 1n))
+      .shows(ranges + 40, u64(lastIova(64)));
   });
 });
 

@@ -1,14 +1,22 @@
 import {
   clause,
+  doesNotReach,
   each,
+  HYPERTRANSPORT_RANGE,
+  LAST_PAGES,
+  lastIova,
+  MSI_RANGE,
   NULL,
   pointerTo,
   READ,
   readyContainer,
+  reserves,
   type Scenario,
   test,
+  translates,
   u32,
   u64,
+  type Width,
   WRITE,
 } from '../harness/cases/index.ts';
 import * as uapi from '../harness/uapi/vfio.ts';
@@ -174,32 +182,55 @@ clause('map/overlap', () => {
 });
 
 clause('map/outside-iova-ranges', () => {
-  const MSI = { start: 0xfee00000n, end: 0xfeefffffn };
-  const TOP = 0x8000000000n;
+  const reserved = { 'the reserved range': MSI_RANGE, "HyperTransport's range": HYPERTRANSPORT_RANGE };
+  for (const [range, { start, end }] of Object.entries(reserved)) {
+    const needed = reserves({ start, end });
+    each(
+      {
+        [`the last page below ${range}`]: { iova: start - PAGE, size: PAGE },
+        [`the first page above ${range}`]: { iova: end + 1n, size: PAGE },
+      },
+      (s, row) => {
+        s.needs(needed);
+        readyContainer(s).map(row).succeeds();
+      },
+    );
+    each(
+      {
+        [`one page into ${range}`]: { iova: start - PAGE, size: 2n * PAGE },
+        [`the first page of ${range}`]: { iova: start, size: PAGE },
+        [`the last page of ${range}`]: { iova: end + 1n - PAGE, size: PAGE },
+        [`from ${range} into the next`]: { iova: end + 1n - PAGE, size: 2n * PAGE },
+        [`from below ${range} to above it`]: { iova: start - PAGE, size: end + 1n - start + 2n * PAGE },
+      },
+      (s, row) => {
+        s.needs(needed);
+        readyContainer(s).map(row).refused('EINVAL');
+      },
+    );
+  }
+  each(LAST_PAGES, (s, width) => {
+    s.needs(translates(width));
+    const c = readyContainer(s);
+    c.map({ iova: lastIova(width) + 1n - PAGE, size: PAGE }).succeeds();
+    c.unmapAll().succeeds();
+    s.main.lockedKb().returns(0);
+  });
+  const beyond = (width: Width) => ({
+    [`one page beyond ${width} bits`]: { iova: lastIova(width) + 1n - PAGE, size: 2n * PAGE },
+    [`the first page beyond ${width} bits`]: { iova: lastIova(width) + 1n, size: PAGE },
+  });
   each(
     {
-      'the last page below the reserved range': { iova: MSI.start - PAGE, size: PAGE },
-      'the first page above the reserved range': { iova: MSI.end + 1n, size: PAGE },
-      'the last page of the aperture': { iova: TOP - PAGE, size: PAGE },
-    },
-    (s, row) => void readyContainer(s).map(row).succeeds(),
-  );
-  each(
-    {
-      'one page into the reserved range': { iova: MSI.start - PAGE, size: 2n * PAGE },
-      'the first reserved page': { iova: MSI.start, size: PAGE },
-      'the last reserved page': { iova: MSI.end + 1n - PAGE, size: PAGE },
-      'from the reserved range into the next': { iova: MSI.end + 1n - PAGE, size: 2n * PAGE },
-      'one page beyond the aperture': { iova: TOP - PAGE, size: 2n * PAGE },
-      'the first page beyond the aperture': { iova: TOP, size: PAGE },
+      ...beyond(39),
+      ...beyond(48),
       'far beyond': { iova: 0xffffffffffff0000n, size: PAGE },
       'the last page of all': { iova: 0xfffffffffffff000n, size: PAGE },
-      'from below the reserved range to above it': {
-        iova: MSI.start - PAGE,
-        size: MSI.end + 1n - MSI.start + 2n * PAGE,
-      },
     },
-    (s, row) => void readyContainer(s).map(row).refused('EINVAL'),
+    (s, row) => {
+      s.needs(doesNotReach(row.iova + row.size - 1n));
+      readyContainer(s).map(row).refused('EINVAL');
+    },
   );
 });
 

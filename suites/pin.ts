@@ -2,11 +2,14 @@ import { eduOf } from '../harness/cases/edu.ts';
 import { emulated, emulatedOf, PIN_READ, PIN_WRITE } from '../harness/cases/emulated.ts';
 import {
   clause,
+  doesNotReach,
   EMULATED_GROUP,
   each,
+  MSI_RANGE,
   openGroup,
   READ,
   readyContainer,
+  reserves,
   type Scenario,
   test,
   u64,
@@ -695,7 +698,9 @@ clause('pin/iommu-leaves', () => {
 });
 
 clause('group/mapped-outside-aperture', () => {
-  each({ 'beyond 39 bits': 1n << 39n, 'at the top': (1n << 64n) - PAGE }, (s, iova) => {
+  const iovas = { 'beyond 39 bits': 1n << 39n, 'beyond 48 bits': 1n << 48n, 'at the top': (1n << 64n) - PAGE };
+  each(iovas, (s, iova) => {
+    s.needs(doesNotReach(iova + PAGE - 1n));
     const { c, d } = emulated(s);
     c.map({ iova, size: PAGE }).succeeds();
     const group = openGroup(s.main, 'group0');
@@ -708,6 +713,7 @@ clause('group/mapped-outside-aperture', () => {
 
 clause('group/reserved-region-mapped', () => {
   test('where interrupts go, without an IOMMU', (s) => {
+    s.needs(reserves(MSI_RANGE));
     const { c } = emulated(s);
     c.map({ iova: 0xfee00000n, size: PAGE }).succeeds();
     openGroup(s.main, 'group0').setContainer(c).refused('EINVAL');

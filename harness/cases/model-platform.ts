@@ -1,7 +1,8 @@
+import type { IommuProfile } from '../hosts/iommu-profiles.ts';
 import type { Platform } from '../program/platform.ts';
 
 /**
- * The platform that the model assumes where no host is asked: that of the VM host (two edu devices, each in a group of
+ * The platform that the model assumes where no host is asked and no IOMMU is named: that of the VM host (two edu devices, each in a group of
  * its own, behind an emulated VT-d of 39 bits).
  */
 export const MODEL_PLATFORM: Platform = {
@@ -40,4 +41,17 @@ export const MODEL_PLATFORM: Platform = {
   dmaEntryLimit: 65535,
   iommufd: true,
   testModules: ['vfio_emulated', 'iova_bitmap_test', 'mediator_test', 'iommufd_mock', 'failslab'],
+};
+
+/** The same with the IOMMU that guests of a profile are expected to have. */
+export const modelPlatform = (profile: IommuProfile | undefined): Platform => {
+  if (profile === undefined) return MODEL_PLATFORM;
+  const { reserved, ...iommu } = profile.expected;
+  const emulated = MODEL_PLATFORM.groups.filter((group) => group.emulated === true);
+  if (profile.device === undefined) {
+    const absent = `the guest has no IOMMU (--iommu ${profile.name})`;
+    return { ...MODEL_PLATFORM, iommu: { ...iommu, absent }, groups: emulated };
+  }
+  const others = MODEL_PLATFORM.groups.filter((group) => group.emulated !== true);
+  return { ...MODEL_PLATFORM, iommu, groups: [...others.map((group) => ({ ...group, reserved })), ...emulated] };
 };

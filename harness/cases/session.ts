@@ -10,9 +10,12 @@ import { type Case, makes } from './case.ts';
 import { checkCase, type Models } from './check-case.ts';
 import { cleanup } from './cleanup.ts';
 import { createExecutor, type Programs } from './executor.ts';
+import { namesUsed } from './names-used.ts';
+import { EMULATED_GROUP } from './needs.ts';
 import { runOnHost, wentDown } from './on-host.ts';
 import { recordOfCase } from './record-of-case.ts';
 import { type Repeating, runRepeated } from './repeat.ts';
+import { TWO_GROUPS } from './vfio.ts';
 
 /** What a run of the suites is about. Without hosts only the cases' expectations are held against the model. */
 export interface SessionOptions extends Models {
@@ -24,6 +27,8 @@ export interface SessionOptions extends Models {
   readonly platform: Platform;
   /** Asked for when the first case runs, so that hosts can come up while suites are loaded. */
   readonly hosts: () => readonly Host[];
+  /** Why no host can be given what was asked for, if none can: all cases are unsupported then. */
+  readonly unfit?: () => string | undefined;
   readonly deadlines: Deadlines;
   readonly known: readonly KnownDifference[];
   /** Those that explain nothing any more. */
@@ -95,7 +100,7 @@ export const createSession = (options: SessionOptions): Session => {
 
   /** Why a case cannot run here. */
   const unsupported = (one: Case, platform: Platform): string | undefined =>
-    one.needs.find((need) => !need.met(stated(platform)))?.reason;
+    one.needs.find((need) => !need.met(stated(platform)))?.reason ?? missing(one, stated(platform));
 
   const startOn = (hosts: readonly [Host, ...Host[]]): ((one: Case) => Promise<CaseRecord>) => {
     const fallen = new Set(cases.map(({ id }) => id).filter((id) => tookDown(id, hosts)));
@@ -147,7 +152,7 @@ export const createSession = (options: SessionOptions): Session => {
       const program = programFor(one, platform);
       const finish = (verdict: Verdict): CaseRecord => recordOfCase(one, program, verdict, undefined, []);
       if (one.inspects === true) return finish((await options.inspect?.(one.clause)) ?? NOTHING_BUILT);
-      const reason = unsupported(one, platform);
+      const reason = options.unfit?.() ?? unsupported(one, platform);
       if (reason !== undefined) return finish({ kind: 'unsupported', reason });
       if (firstHost === undefined) {
         const { disagreement, superseded } = checkCase(options, platform, program, one);
@@ -166,6 +171,16 @@ export const createSession = (options: SessionOptions): Session => {
       return host === undefined ? [] : disappeared(options.known, host.facts, judged, shown);
     },
   };
+};
+
+/** Why a case that uses a group or device cannot where there is none of that name. */
+const missing = (one: Case, platform: Platform): string | undefined => {
+  const there = letsOf(platform);
+  const name = namesUsed(one.steps).find((used) => !(used in there));
+  if (name === undefined) return undefined;
+  if (name.startsWith('emulated')) return EMULATED_GROUP.reason;
+  if ('group0' in there) return TWO_GROUPS.reason;
+  return platform.iommu.absent ?? 'the host has no usable IOMMU group';
 };
 
 const SUPERSEDED: Verdict = {

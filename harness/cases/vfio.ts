@@ -1,3 +1,4 @@
+import type { Platform } from '../program/platform.ts';
 import type { Arg, Patch, Place } from '../program/step.ts';
 import { encode, offsetOf, sizeOf } from '../uapi/struct.ts';
 import * as uapi from '../uapi/vfio.ts';
@@ -208,7 +209,8 @@ export const readyContainer = (s: Scenario, options: ReadyOptions = {}): Ready =
 /** For cases that need a second group. */
 export const TWO_GROUPS = {
   reason: 'the host has only one usable IOMMU group',
-  met: (platform: { readonly groups: readonly unknown[] }): boolean => platform.groups.length >= 2,
+  met: ({ groups }: Pick<Platform, 'groups'>): boolean =>
+    groups.filter(({ emulated }) => emulated !== true).length >= 2,
 };
 
 /** A container's words for a descriptor, be it one of /dev/iommu that stands for a container. */

@@ -1,6 +1,8 @@
 import { buildHelper } from '../helper/build.ts';
 import type { Host } from '../hosts/host.ts';
 import type { Lab } from '../hosts/hosts-file.ts';
+import { whyKernelUnfit } from '../hosts/iommu-fitness.ts';
+import { DEFAULT_IOMMU, type IommuProfile, unexpected } from '../hosts/iommu-profiles.ts';
 import { openLabHost } from '../hosts/lab.ts';
 import { openLocalHost } from '../hosts/local.ts';
 import { openRemoteHost } from '../hosts/remote.ts';
@@ -18,6 +20,8 @@ export interface HostRequest {
   readonly lab?: Lab;
   /** What the vm boots. */
   readonly kernel: KernelChoice;
+  /** What the vm is given; Intel's of 39 bits when absent. */
+  readonly iommu?: IommuProfile;
   /** PCI addresses that may be used on `local` and `ssh:` hosts. */
   readonly devices: readonly string[];
   /** How many guests run side by side. */
@@ -55,32 +59,57 @@ export const checkHostRequest = (request: HostRequest): void => {
   } else if (devices.length === 0) {
     throw new UsageTrouble(`--host ${host} needs --device: only devices that are named are touched`);
   }
+  if (request.iommu !== undefined && host !== 'vm' && host !== 'none') {
+    throw new UsageTrouble(`--iommu is for the vm; ${host} is used as it is found`);
+  }
   if (request.jobs > 1 && host !== 'vm') throw new UsageTrouble('--jobs is for vm hosts');
 };
 
+/** Hosts that are up; or why the kernel that was asked for cannot be given the IOMMU that was. */
+export interface Opened {
+  readonly hosts: readonly Host[];
+  readonly unfit?: string;
+}
+
 /** Brings the hosts up, all at once. Throws HostTrouble; what was started is ended then. */
-export const openHosts = async (request: HostRequest): Promise<readonly Host[]> => {
-  const { host, devices, jobs, say } = request;
-  if (host === 'none') return [];
+export const openHosts = async (request: HostRequest): Promise<Opened> => {
+  const { host, devices, jobs, say, iommu = DEFAULT_IOMMU } = request;
+  if (host === 'none') return { hosts: [] };
   const cache = cacheFolder();
   const helper = await buildHelper(cache);
-  if (request.lab !== undefined) return [await openLabHost(request.lab, { helper })];
-  if (host === 'local') return [await openLocalHost({ helper, devices })];
-  if (host.startsWith('ssh:')) return [await openRemoteHost({ name: host.slice('ssh:'.length), helper, devices })];
+  if (request.lab !== undefined) return { hosts: [await openLabHost(request.lab, { helper })] };
+  if (host === 'local') return { hosts: [await openLocalHost({ helper, devices })] };
+  if (host.startsWith('ssh:')) {
+    return { hosts: [await openRemoteHost({ name: host.slice('ssh:'.length), helper, devices })] };
+  }
   const how = (await isToBeBuilt(request.kernel, cache)) ? 'building' : 'getting';
   say(`${how} kernel ${request.kernel.name}${how === 'building' ? ' from source: minutes, once' : ''}`);
   const { choice, kernel, modules, moduleParameters, notes } = await prepareKernel(request.kernel, cache);
   for (const note of notes) say(note);
+  const why = await whyKernelUnfit(iommu, kernel);
+  if (why !== undefined) return { hosts: [], unfit: `${choice.name} cannot be given --iommu ${iommu.name}: ${why}` };
   const patches = choice.patches === undefined ? {} : { patches: choice.name };
   say(
     `booting Linux ${kernel.release}${choice.patches === undefined ? '' : ` with ${choice.name}`} in QEMU${jobs > 1 ? ` (${jobs} guests)` : ''}`,
   );
   const names = Array.from({ length: jobs }, (_, index) => (jobs === 1 ? 'vm' : `vm${index + 1}`));
-  const guest = { kernel, helper, cache, modules, moduleParameters, onCounts: request.counts.of(kernel), ...patches };
+  const guest = {
+    kernel,
+    helper,
+    cache,
+    iommu,
+    modules,
+    moduleParameters,
+    onCounts: request.counts.of(kernel),
+    ...patches,
+  };
   const opened = await Promise.allSettled(names.map((name) => openVmHost({ ...guest, name })));
   const hosts = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
   const failed = opened.find((result) => result.status === 'rejected');
-  if (failed === undefined) return hosts;
+  if (failed === undefined) {
+    for (const line of hosts.slice(0, 1).flatMap(({ facts }) => unexpected(iommu, facts.platform))) say(line);
+    return { hosts };
+  }
   await Promise.all(hosts.map((one) => one.close()));
   throw failed.reason;
 };

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Kernel } from '../kernels/fetch.ts';
 import { chooseAccelerator } from './accelerator.ts';
+import { DEFAULT_IOMMU } from './iommu-profiles.ts';
 import type { Accelerator, GuestOptions } from './qemu.ts';
 
 /** No kernel at all: what KVM does with it does not matter, it never reaches its first program. */
@@ -37,7 +38,7 @@ describe('hosts/accelerator', () => {
       commandLine: '',
       bootMs: 1,
     };
-    return { guest: { ...guest, addressBits: 39 } };
+    return { guest: { ...guest, iommu: DEFAULT_IOMMU } };
   };
   const choose = (accelerator?: Accelerator): Promise<Accelerator> =>
     chooseAccelerator({ kernel, cache, ...(accelerator === undefined ? {} : { accelerator }) }, guestWith);

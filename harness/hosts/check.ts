@@ -6,6 +6,7 @@ import type { Lab } from './hosts-file.ts';
 import { type HelperBinary, startHelper } from './install.ts';
 import { checkRelease, connectToLab, leaseLab } from './lab.ts';
 import type { Lease } from './lease.ts';
+import { type AskLimits, askLimits } from './limits.ts';
 import { type Files, readPlatform } from './platform.ts';
 import { openRemoteFiles } from './remote-files.ts';
 import type { SshConnection } from './ssh.ts';
@@ -81,7 +82,11 @@ export const checkLab = async (lab: Lab, options: CheckOptions): Promise<readonl
     try {
       await look('kernel', () => checkKernel(lab, files));
       await look('iommu', () => checkIommu(lab, files));
-      await checkDevices(lab, here, files, page, look);
+      const ask: AskLimits = async (group) => {
+        const session = await startHelper(here, lab.name, options.helper, {});
+        return askLimits(session, group).finally(() => session.close());
+      };
+      await checkDevices({ lab, connection: here, files, page, ask }, look);
     } finally {
       files.close();
     }
@@ -122,11 +127,17 @@ const checkIommu = async ({ name, iommu }: Lab, files: Files): Promise<string> =
   return kinds.join(', ') || names.join(', ');
 };
 
+/** A machine on which devices are looked at; `page` in bytes. */
+interface Machine {
+  readonly lab: Lab;
+  readonly connection: SshConnection;
+  readonly files: Files;
+  readonly page: number;
+  readonly ask: AskLimits;
+}
+
 const checkDevices = async (
-  lab: Lab,
-  connection: SshConnection,
-  files: Files,
-  pageSizeBytes: number,
+  { lab, connection, files, page, ask }: Machine,
   look: (what: Finding['what'], check: () => Promise<string>) => Promise<boolean>,
 ): Promise<void> => {
   const areBound = await look('devices', async () => {
@@ -139,7 +150,7 @@ const checkDevices = async (
   });
   if (areBound) {
     await look('groups', async () => {
-      const { iommu, groups } = await readPlatform(files, lab.devices, pageSizeBytes);
+      const { iommu, groups } = await readPlatform(files, lab.devices, page, ask);
       const bits = iommu.aperture.end.toString(2).length;
       if (lab.addressBits !== undefined && lab.addressBits !== bits) {
         throw new HostTrouble(`the IOMMU of ${lab.name} translates ${bits} bits, expected ${lab.addressBits}`);

@@ -5,6 +5,7 @@ import type { Platform } from '../program/platform.ts';
 import type { Ending } from '../program/step.ts';
 import { HostTrouble } from '../trouble.ts';
 import type { Host } from './host.ts';
+import { askLimits } from './limits.ts';
 import { type Files, readPlatform } from './platform.ts';
 import { type HelperSession, openSession, type SessionOptions } from './session.ts';
 
@@ -34,7 +35,8 @@ export const openLocalHost = async (options: LocalOptions): Promise<Host> => {
   await checkHash(options.helper);
   let helper = await startHelper(options);
   const { kernelRelease, pageSizeBytes } = helper.session.greeting;
-  const platform = await readPlatform(localFiles, options.devices, pageSizeBytes).catch(async (cause: unknown) => {
+  const ask = (group: string) => askLimits(helper.session, group);
+  const platform = await readPlatform(localFiles, options.devices, pageSizeBytes, ask).catch(async (cause: unknown) => {
     await helper.stop();
     throw cause;
   });

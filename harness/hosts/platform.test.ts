@@ -69,7 +69,11 @@ const MACHINE: Tree = {
   '/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts': 'N\n',
 };
 
-const read = (tree: Tree, addresses: readonly string[] = [EDU]) => readPlatform(filesOf(tree), addresses, 4096);
+/** Intel's IOMMUs tell in sysfs what they translate. */
+const noLimits = (): Promise<never> => Promise.reject(new Error('VFIO was asked'));
+
+const read = (tree: Tree, addresses: readonly string[] = [EDU]) =>
+  readPlatform(filesOf(tree), addresses, 4096, noLimits);
 
 describe('hosts/platform', () => {
   it('derives what 6.1 reports under an emulated VT-d of 39 bits', async () => {
@@ -209,6 +213,51 @@ describe('hosts/platform', () => {
     expect((await read(tree, [SECOND_EDU])).iommu.registers?.ecap).to.equal(0xf00f4bn);
     expect((await read(tree, [EDU, SECOND_EDU])).iommu.registers).to.equal(undefined);
   });
+  /** A guest whose devices stand behind an IOMMU that VFIO is asked about. */
+  const behind = (folder: string, files: Tree): Tree => ({
+    ...device(EDU, 2, 'vfio-pci', ['0x1234', '0x11e8'], folder),
+    ...files,
+  });
+  const AMD = behind('ivhd0', { '/sys/class/iommu/ivhd0/amd-iommu/cap': '4d\n' });
+  const VIRTIO = behind('0000:00:06.0', {
+    '/sys/bus/pci/devices/0000:00:06.0/virtio1': '',
+    '/sys/bus/virtio/devices/virtio1/driver': '->/sys/bus/virtio/drivers/virtio_iommu',
+  });
+  const UNSAFE = { '/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts': 'Y\n' };
+  const limits = { aperture: { start: 0n, end: (1n << 64n) - 1n }, pageSizes: 0x7000n };
+  const unknown = { ...limits, pageSizes: 0x1000n };
+  const others: readonly [what: string, tree: Tree, asked: readonly string[], expected: object][] = [
+    ['AMD', AMD, ['/dev/vfio/2'], { ...limits, kind: 'amd', enforcesCacheCoherency: true, isolatesMsi: true }],
+    [
+      'AMD without interrupt remapping',
+      { ...AMD, '/proc/cmdline': 'nointremap' },
+      [],
+      { ...unknown, kind: 'amd', enforcesCacheCoherency: true, isolatesMsi: false },
+    ],
+    [
+      'virtio',
+      { ...VIRTIO, ...UNSAFE },
+      ['/dev/vfio/2'],
+      { ...limits, kind: 'virtio', enforcesCacheCoherency: false, isolatesMsi: true },
+    ],
+    [
+      'virtio, where VFIO must not do without isolation',
+      VIRTIO,
+      [],
+      { ...unknown, kind: 'virtio', enforcesCacheCoherency: false, isolatesMsi: false },
+    ],
+  ];
+  for (const [what, tree, expectedAsked, expected] of others) {
+    it(`asks VFIO for the limits of ${what}`, async () => {
+      const asked: string[] = [];
+      const found = await readPlatform(filesOf(tree), [EDU], 4096, async (group) => {
+        asked.push(group);
+        return limits;
+      });
+      expect(found.iommu).to.deep.equal(expected);
+      expect(asked).to.deep.equal(expectedAsked);
+    });
+  }
 
   it('takes the default limit of mappings while the module is not loaded', async () => {
     const { '/sys/module/vfio_iommu_type1/parameters/dma_entry_limit': _, ...rest } = MACHINE;
@@ -250,7 +299,18 @@ describe('hosts/platform', () => {
       'group 2 also holds 0000:00:06.0 (e1000), which was not named',
     ],
     ['a group with another VFIO device', { ...MACHINE, ...device(NIC, 2) }, [EDU], 'which was not named'],
-    ['an IOMMU that is not Intel', without(MACHINE, '/sys/class/iommu'), [EDU], 'does not stand behind an Intel IOMMU'],
+    [
+      'an IOMMU that is not Intel',
+      without(MACHINE, '/sys/class/iommu'),
+      [EDU],
+      'does not stand behind an IOMMU of Intel, AMD or virtio',
+    ],
+    [
+      'IOMMUs of different kinds',
+      { ...MACHINE, ...AMD, ...device(SECOND_EDU, 3) },
+      [EDU, SECOND_EDU],
+      'different kinds (amd, intel)',
+    ],
     [
       'IOMMUs of different widths',
       { ...MACHINE, ...iommu(QEMU_48, 'dmar1'), ...device(SECOND_EDU, 3, 'vfio-pci', ['0x1234', '0x11e8'], 'dmar1') },

@@ -1,6 +1,7 @@
 /** Reads what the model must know of a machine from its sysfs, wherever that machine is. Nothing here asks VFIO. */
 import type { IovaRange, Platform, PlatformDevice, PlatformGroup } from '../program/platform.ts';
 import { HostTrouble, UsageTrouble } from '../trouble.ts';
+import type { AskLimits, IommuLimits } from './limits.ts';
 import {
   addressBits,
   controlsSnooping,
@@ -26,14 +27,15 @@ const PCI_ADDRESS = /^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/;
 const pci = (address: string): string => `/sys/bus/pci/devices/${address}`;
 
 /**
- * The platform of a machine on which the devices at these PCI addresses may be used; nothing else is ever touched.
- * Throws UsageTrouble for an address that is none, HostTrouble when a device is not there, not bound to vfio-pci, shares
- * its group with a device that is in use, or stands behind an IOMMU whose limits are not known here.
+ * The platform of a machine on which the devices at these PCI addresses may be used; nothing else is ever touched. VFIO
+ * is asked (`askLimits`) only for what sysfs does not tell of IOMMUs that are not Intel's. Throws UsageTrouble for an address that is none, HostTrouble when a device is not there, not bound to vfio-pci, shares
+ * its group with a device that is in use, or stands behind an IOMMU that is not known here.
  */
 export const readPlatform = async (
   files: Files,
   addresses: readonly string[],
   pageSizeBytes: number,
+  askLimits: AskLimits,
 ): Promise<Platform> => {
   for (const address of addresses) {
     if (!PCI_ADDRESS.test(address)) {
@@ -47,7 +49,7 @@ export const readPlatform = async (
   const limit = await files.read('/sys/module/vfio_iommu_type1/parameters/dma_entry_limit');
   return {
     pageSizeBytes,
-    iommu: await readIommu(files, devices, pageSizeBytes),
+    iommu: await readIommu(files, devices, pageSizeBytes, askLimits),
     groups: [
       ...(await inTurn(numbers, (number, index) =>
         readGroup(
@@ -203,9 +205,67 @@ const readIommu = async (
   files: Files,
   devices: readonly Device[],
   pageSizeBytes: number,
+  askLimits: AskLimits,
 ): Promise<Platform['iommu']> => {
   const [first] = devices;
   if (first === undefined) return NO_IOMMU;
+  const kinds = [...new Set(await inTurn(devices, ({ address }) => readKind(files, address)))];
+  const [kind = 'intel', ...others] = kinds;
+  if (others.length > 0)
+    throw new HostTrouble(`the devices stand behind IOMMUs of different kinds (${kinds.join(', ')})`);
+  return kind === 'intel' ? readIntel(files, devices, pageSizeBytes) : readOther(files, kind, first, askLimits);
+};
+
+/** What plays the IOMMU that a device stands behind, from the attributes that its driver gave it in sysfs. */
+const readKind = async (files: Files, address: string): Promise<'intel' | 'amd' | 'virtio'> => {
+  const folder = `${pci(address)}/iommu`;
+  if ((await files.read(`${folder}/intel-iommu/cap`)) !== undefined) return 'intel';
+  if ((await files.read(`${folder}/amd-iommu/cap`)) !== undefined) return 'amd';
+  // It is named by the PCI function that the virtio device is.
+  const name = lastPart(await files.link(folder));
+  const drivers = name === undefined ? undefined : await files.list(`${pci(name)}`);
+  const virtio = drivers?.find((one) => /^virtio[0-9]+$/.test(one));
+  if (
+    virtio !== undefined &&
+    lastPart(await files.link(`/sys/bus/virtio/devices/${virtio}/driver`)) === 'virtio_iommu'
+  ) {
+    return 'virtio';
+  }
+  throw new HostTrouble(
+    `${address} does not stand behind an IOMMU of Intel, AMD or virtio: others are not known to this harness yet`,
+  );
+};
+
+/**
+ * An IOMMU whose limits VFIO is asked for. AMD's forces every access to be coherent (amd_iommu_enforce_cache_coherency)
+ * and remaps interrupts unless it is told not to; virtio's does neither.
+ */
+const readOther = async (
+  files: Files,
+  kind: 'amd' | 'virtio',
+  first: Device,
+  askLimits: AskLimits,
+): Promise<Platform['iommu']> => {
+  const options = await readKernelWords(files);
+  const isolatesMsi = (await allowsUnsafeInterrupts(files)) || (kind === 'amd' && !turnsRemappingOff(options));
+  // Without isolation VFIO takes no group, and tells no limits; whatever they are, they play no part.
+  const limits: IommuLimits = isolatesMsi ? await askLimits(`/dev/vfio/${first.group}`) : UNKNOWN_LIMITS;
+  return { kind, ...limits, enforcesCacheCoherency: kind === 'amd', isolatesMsi };
+};
+
+const UNKNOWN_LIMITS: IommuLimits = { aperture: { start: 0n, end: (1n << 64n) - 1n }, pageSizes: 0x1000n };
+
+const readKernelWords = async (files: Files): Promise<readonly string[]> =>
+  ((await files.read('/proc/cmdline')) ?? '').trim().split(/\s+/);
+
+const allowsUnsafeInterrupts = async (files: Files): Promise<boolean> =>
+  (await files.read('/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts'))?.trim() === 'Y';
+
+const readIntel = async (
+  files: Files,
+  devices: readonly Device[],
+  pageSizeBytes: number,
+): Promise<Platform['iommu']> => {
   const own = await inTurn(devices, ({ address }) => readOwnRegisters(files, address));
   const widths = [...new Set(own.map(addressBits))];
   const [bits = 0, ...otherBits] = widths;
@@ -215,14 +275,13 @@ const readIommu = async (
     );
   }
   const all = await readAllRegisters(files);
-  const options = ((await files.read('/proc/cmdline')) ?? '').trim().split(/\s+/);
-  const unsafe = await files.read('/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts');
+  const options = await readKernelWords(files);
   return {
     kind: 'intel',
     aperture: { start: 0n, end: (1n << BigInt(bits)) - 1n },
     pageSizes: usesLargePages(options) ? pageSizes(all) : BigInt(pageSizeBytes),
     enforcesCacheCoherency: own.every(controlsSnooping),
-    isolatesMsi: unsafe?.trim() === 'Y' || (!turnsRemappingOff(options) && all.every(remapsInterrupts)),
+    isolatesMsi: (await allowsUnsafeInterrupts(files)) || (!turnsRemappingOff(options) && all.every(remapsInterrupts)),
     ...inCommon(own),
   };
 };
@@ -255,11 +314,7 @@ const turnsRemappingOff = (options: readonly string[]): boolean =>
 /** The registers of the IOMMU that a device stands behind. */
 const readOwnRegisters = async (files: Files, address: string): Promise<VtdRegisters> => {
   const registers = await readRegisters(files, `${pci(address)}/iommu/intel-iommu`);
-  if (registers === undefined) {
-    throw new HostTrouble(
-      `${address} does not stand behind an Intel IOMMU: the limits of others are not known to this harness yet`,
-    );
-  }
+  if (registers === undefined) throw new HostTrouble(`the IOMMU of ${address} does not show its registers`);
   if (hasFirstStageOnly(registers)) {
     throw new HostTrouble(
       `the IOMMU of ${address} has no second-stage tables: its limits are not known to this harness yet`,

@@ -9,19 +9,19 @@ import { MARKER } from '../kernels/init-script.ts';
 import { needProgram } from '../kernels/requirements.ts';
 import { HostTrouble } from '../trouble.ts';
 import { type Console, createConsole } from './console.ts';
+import { type IommuProfile, iommuArguments, iommuKernelWords } from './iommu-profiles.ts';
 import { endWithProcess } from './lifetime.ts';
 import { within } from './patience.ts';
 import { freePort } from './port.ts';
 
 export type Accelerator = 'kvm' | 'tcg';
 
-/** The machine that QEMU plays: an Intel IOMMU and two edu devices, each in an IOMMU group of its own. */
+/** The machine that QEMU plays: an IOMMU and two edu devices, each in an IOMMU group of its own. */
 export interface MachineOptions {
   readonly accelerator: Accelerator;
   readonly memoryMiB: number;
   readonly cpus: number;
-  /** Width of IOVAs that the IOMMU translates: 39 or 48 bits. */
-  readonly addressBits: 39 | 48;
+  readonly iommu: IommuProfile;
 }
 
 export interface GuestOptions extends MachineOptions {
@@ -78,21 +78,26 @@ export const qemuArguments = (options: GuestOptions, initramfsPath: string, sshP
     ['-nodefaults', '-no-user-config', '-display', 'none', '-monitor', 'none', '-serial', 'stdio', '-no-reboot'],
     ['-accel', accelerator, '-machine', 'q35,kernel-irqchip=split', '-cpu', 'max'],
     ['-m', `${options.memoryMiB}`, '-smp', `${options.cpus}`],
-    ['-device', `intel-iommu,intremap=on,caching-mode=on,aw-bits=${options.addressBits}`],
+    // Before the devices that stand behind it.
+    iommuArguments(options.iommu),
     ['-netdev', `user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:${sshPort}-:22`],
     // Without its ROM nothing tries to boot from the network, which takes seconds.
     ['-device', 'virtio-net-pci,netdev=net,romfile=,addr=0x3'],
     ...['0x4', '0x5'].map((slot) => ['-device', `edu,dma_mask=0x${EDU_DMA_MASK.toString(16)},addr=${slot}`]),
     ['-kernel', options.kernel.image, '-initrd', initramfsPath],
-    ['-append', `${KERNEL_WORDS} ${options.kernel.commandLine} ${options.commandLine}`.trim()],
+    ['-append', kernelWords(options)],
   ].flat();
 };
 
 /**
- * A kernel that oopses is not to be trusted: it panics, and ends QEMU with that. The 2 MiB pages are for hugetlb memory. On a
- * machine that is busy the timer would be taken for broken, were it checked.
+ * A kernel that oopses is not to be trusted: it panics, and ends QEMU with that. The 2 MiB pages are for hugetlb memory.
+ * A kernel counts timer interrupts against its processor's clock when it starts, and panics where too few came: on a busy
+ * machine an emulated one may fall short.
  */
 const KERNEL_WORDS = 'console=ttyS0 quiet panic=-1 oops=panic hugepages=8 no_timer_check';
+
+const kernelWords = ({ kernel, iommu, commandLine }: GuestOptions): string =>
+  [KERNEL_WORDS, iommuKernelWords(iommu), kernel.commandLine, commandLine].filter((words) => words !== '').join(' ');
 
 /**
  * Starts a guest and waits until its SSH server listens. Throws HostTrouble, which says why, when QEMU is missing or

@@ -6,6 +6,7 @@ import { HostTrouble } from '../trouble.ts';
 import type { Host } from './host.ts';
 import { type HelperBinary, startHelper } from './install.ts';
 import type { LabConsole } from './lab-console.ts';
+import { askLimits } from './limits.ts';
 import { readPlatform } from './platform.ts';
 import { openRemoteFiles } from './remote-files.ts';
 import type { HelperSession, SessionOptions } from './session.ts';
@@ -215,7 +216,9 @@ const inspect = async (
 ): Promise<{ readonly platform: Platform; readonly condition: Condition }> => {
   const files = await openRemoteFiles(connection, labelOf(options));
   try {
-    const platform = await readPlatform(files, options.devices, session.greeting.pageSizeBytes);
+    const platform = await readPlatform(files, options.devices, session.greeting.pageSizeBytes, (group) =>
+      askLimits(session, group),
+    );
     return { platform, condition: await conditionOf(files) };
   } finally {
     files.close();

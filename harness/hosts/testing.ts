@@ -8,6 +8,7 @@ import { buildInitramfs } from '../kernels/initramfs.ts';
 import { createClientKey, createHostKey } from '../kernels/keys.ts';
 import { readManifest } from '../kernels/manifest.ts';
 import { HostTrouble } from '../trouble.ts';
+import { DEFAULT_IOMMU } from './iommu-profiles.ts';
 import { EDU_ADDRESSES, type GuestOptions } from './qemu.ts';
 
 /** The stock kernel, the helper and the cache: what a VM is opened with. */
@@ -36,7 +37,7 @@ export const bareGuest = async (kernel: Kernel): Promise<GuestOptions> => ({
   accelerator: 'tcg',
   memoryMiB: 512,
   cpus: 1,
-  addressBits: 39,
+  iommu: DEFAULT_IOMMU,
   commandLine: '',
   bootMs: 60_000,
 });

@@ -8,6 +8,7 @@ import { needProgram, REQUIREMENTS } from '../kernels/requirements.ts';
 import { OPS_HASH } from '../program/ops.ts';
 import type { Observation, Program } from '../program/step.ts';
 import { parseProgram } from '../program/text.ts';
+import { iommuProfileNamed } from './iommu-profiles.ts';
 import { freePort } from './port.ts';
 import { childrenOf, isRunning, troubleOf, vmInputs } from './testing.ts';
 import { openVmHost, type VmHost, type VmOptions } from './vm.ts';
@@ -49,7 +50,7 @@ describe('hosts/vm', () => {
     const { facts } = host;
     expect(facts.name).to.equal('vm');
     expect(facts.kernel).to.equal(inputs.kernel.release);
-    expect(facts.description).to.match(/^QEMU \d[\w.]* (kvm|tcg), intel-iommu 39 bits, \d+ MiB$/);
+    expect(facts.description).to.match(/^QEMU \d[\w.]* (kvm|tcg), intel-iommu \(intel-39\), \d+ MiB$/);
     expect(facts.platform.iommu).to.deep.include({ kind: 'intel', aperture: { start: 0n, end: (1n << 39n) - 1n } });
     expect(
       facts.platform.groups.map(({ path, devices }) => [path, devices.map(({ kind, dmaMask }) => [kind, dmaMask])]),
@@ -169,7 +170,7 @@ describe('hosts/vm: opening', () => {
     const helper = await fakeHelper('read -r frame; read -r line; echo begin 1; kill -9 $$');
     const host = await open({
       helper,
-      addressBits: 48,
+      iommu: iommuProfileNamed('intel-48'),
       moduleParameters: { vfio_iommu_type1: ['dma_entry_limit=64'] },
       choosePort: async () => offered.shift() ?? freePort(),
     });

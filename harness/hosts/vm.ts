@@ -1,4 +1,4 @@
-/** A guest as a host: a kernel in QEMU on this machine, with two edu devices behind an emulated Intel IOMMU. */
+/** A guest as a host: a kernel in QEMU on this machine, with two edu devices behind an emulated IOMMU. */
 import type { Kernel } from '../kernels/fetch.ts';
 import { buildInitramfs } from '../kernels/initramfs.ts';
 import { createClientKey, createHostKey } from '../kernels/keys.ts';
@@ -8,7 +8,9 @@ import { chooseAccelerator } from './accelerator.ts';
 import { type CountFile, readCounts } from './counts.ts';
 import type { Host, HostFacts } from './host.ts';
 import { type HelperBinary, startHelper } from './install.ts';
-import { readPlatform } from './platform.ts';
+import { DEFAULT_IOMMU, type IommuProfile } from './iommu-profiles.ts';
+import { askLimits } from './limits.ts';
+import { type Files, readPlatform } from './platform.ts';
 import { howItEnded } from './post-mortem.ts';
 import {
   type Accelerator,
@@ -34,8 +36,8 @@ export interface VmOptions {
   readonly accelerator?: Accelerator;
   /** Default 768. */
   readonly memoryMiB?: number;
-  /** Width of IOVAs; default 39. */
-  readonly addressBits?: 39 | 48;
+  /** Default: Intel's, 39 bits. */
+  readonly iommu?: IommuProfile;
   /** Parameters by module: `{ vfio_iommu_type1: ['dma_entry_limit=64'] }`. */
   readonly moduleParameters?: Readonly<Record<string, readonly string[]>>;
   /** Unpacked .ko files that take the place of the kernel package's own, or are loaded after them. */
@@ -60,7 +62,7 @@ export interface VmOptions {
 const DEFAULTS = {
   name: 'vm',
   memoryMiB: 768,
-  addressBits: 39,
+  iommu: DEFAULT_IOMMU,
   moduleParameters: {},
   modules: [],
   commandLine: '',
@@ -134,9 +136,28 @@ type Settled = VmOptions & Required<Pick<VmOptions, keyof typeof DEFAULTS>>;
 const guestOptions = async (options: Settled, accelerator: Accelerator) => {
   const hostKey = createHostKey();
   const clientKey = createClientKey();
-  const initramfs = await buildInitramfs(options.kernel, { ...options, hostKey, clientKey, devices: EDU_ADDRESSES });
+  const { kernel, iommu } = options;
+  const initramfs = await buildInitramfs(kernel, {
+    ...options,
+    hostKey,
+    clientKey,
+    devices: iommu.device === undefined ? [] : EDU_ADDRESSES,
+    moduleParameters: withParameters(options),
+    ...(iommu.kernel.module === undefined ? {} : { further: [iommu.kernel.module] }),
+  });
   const guest: GuestOptions = { ...options, accelerator, cpus: 2, initramfs };
   return { guest, hostKey, clientKey };
+};
+
+/** Parameters of the guest's modules; those that an IOMMU needs go only to modules that the guest has. */
+const withParameters = ({ kernel, iommu, moduleParameters }: Settled): Settled['moduleParameters'] => {
+  const needed = Object.entries(iommu.kernel.parameters).filter(([module]) =>
+    kernel.modules.some(({ name }) => name === module),
+  );
+  return {
+    ...moduleParameters,
+    ...Object.fromEntries(needed.map(([module, texts]) => [module, [...texts, ...(moduleParameters[module] ?? [])]])),
+  };
 };
 
 const bringUp = async (options: Settled, accelerator: Accelerator): Promise<Running> => {
@@ -203,20 +224,38 @@ const takeDown = async ({ guest, connection, session }: Running): Promise<void> 
 };
 
 const readFacts = async (options: Settled, accelerator: Accelerator, running: Running): Promise<HostFacts> => {
-  const { kernelRelease, pageSizeBytes } = running.session.greeting;
+  const { kernelRelease } = running.session.greeting;
   if (kernelRelease !== options.kernel.release) {
     throw new HostTrouble(
       `the guest runs Linux ${kernelRelease}, expected ${options.kernel.release}: remove the cache and try again`,
     );
   }
   const files = await openRemoteFiles(running.connection, `the guest ${options.name}`);
-  const platform = await readPlatform(files, EDU_ADDRESSES, pageSizeBytes).finally(() => files.close());
+  const platform = await readGuest(options, running, files).finally(() => files.close());
   return {
     name: options.name,
     kernel: options.patches === undefined ? kernelRelease : `${kernelRelease} with ${options.patches}`,
-    description: `QEMU ${await qemuVersion()} ${accelerator}, intel-iommu ${options.addressBits} bits, ${options.memoryMiB} MiB`,
+    description: `QEMU ${await qemuVersion()} ${accelerator}, ${iommuText(options.iommu)}, ${options.memoryMiB} MiB`,
     platform: withDmaMask(platform),
   };
+};
+
+const iommuText = ({ name, device }: IommuProfile): string =>
+  device === undefined ? 'no IOMMU' : `${device.name} (${name})`;
+
+/** A guest whose kernel did not take up the IOMMU that it was given has no groups but those of emulated devices. */
+const readGuest = async ({ iommu }: Settled, { session }: Running, files: Files): Promise<Platform> => {
+  const driven = ((await files.list('/sys/class/iommu')) ?? []).length > 0;
+  const { pageSizeBytes } = session.greeting;
+  const platform = await readPlatform(files, driven ? EDU_ADDRESSES : [], pageSizeBytes, (group) =>
+    askLimits(session, group),
+  );
+  if (driven) return platform;
+  const absent =
+    iommu.device === undefined
+      ? `the guest has no IOMMU (--iommu ${iommu.name})`
+      : `the kernel does not drive the guest's ${iommu.device.name} (--iommu ${iommu.name})`;
+  return { ...platform, iommu: { ...platform.iommu, absent } };
 };
 
 /** Nothing in a guest tells how its edu devices were made. */

@@ -46,6 +46,7 @@ describe('kernels/fetch', () => {
 
   const KERNEL = (release: string): Readonly<Record<string, string>> => ({
     [`/boot/vmlinuz-${release}`]: `image of ${release}`,
+    [`/boot/config-${release}`]: 'CONFIG_VFIO=m\n',
     [`/lib/modules/${release}/kernel/vfio.ko`]: `vfio of ${release}`,
     [`/lib/modules/${release}/kernel/vfio-pci.ko`]: `vfio-pci of ${release}`,
     [`/lib/modules/${release}/modules.builtin`]: '',
@@ -62,7 +63,8 @@ describe('kernels/fetch', () => {
       suites: ['bookworm'],
       packages: [{ form, pin: { package: name, version, sha256 } }],
       modules: ['vfio', 'vfio_pci'],
-      commandLine: 'intel_iommu=on',
+      further: [],
+      commandLine: '',
       ...changes,
     };
   };
@@ -88,6 +90,20 @@ describe('kernels/fetch', () => {
     expect(kernel.modules.map(({ name }) => name)).to.deep.equal(['vfio', 'vfio_pci']);
     for (const { path } of kernel.modules)
       expect((await readFile(path)).toString('latin1')).to.contain('of 6.1.0-9-amd64');
+  });
+
+  it('keeps the configuration, and further modules apart from those that every guest loads', async () => {
+    const kernel = await fetch(
+      manifest('linux-image-6.1.0-9-amd64', { modules: ['vfio'], further: ['vfio', 'vfio_pci'] }),
+    );
+    expect(kernel.modules.map(({ name }) => name)).to.deep.equal(['vfio']);
+    expect(kernel.further?.map(({ name }) => name)).to.deep.equal(['vfio_pci']);
+    expect((await readFile(kernel.further?.[0]?.path ?? '')).toString('latin1')).to.contain('vfio-pci of 6.1.0-9');
+    expect(await readFile(kernel.config ?? '', 'utf8')).to.equal('CONFIG_VFIO=m\n');
+  });
+
+  it('does without a configuration where the package has none', async () => {
+    expect(await fetch(manifest('linux-image-elsewhere', { modules: [] }))).not.to.have.property('config');
   });
 
   it('asks nobody the second time', async () => {

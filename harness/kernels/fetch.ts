@@ -25,6 +25,10 @@ export interface Kernel {
   readonly headers?: KernelHeaders;
   /** Unpacked modules, in the order in which they are loaded. */
   readonly modules: readonly { readonly name: string; readonly path: string }[];
+  /** Further ones, which a guest may need and others do not load; those that they depend on are among the modules. */
+  readonly further?: readonly { readonly name: string; readonly path: string }[];
+  /** Where its configuration is, as `CONFIG_A=y` lines; absent when it is not known. */
+  readonly config?: string;
   readonly commandLine: string;
   /** Memory that a guest needs, in MiB; absent: as any other. */
   readonly memoryMiB?: number;
@@ -49,6 +53,7 @@ const recordSchema = z.strictObject({
   release: z.string(),
   image: z.string(),
   modules: z.array(z.string()),
+  further: z.array(z.string()).default([]),
 });
 
 /**
@@ -94,7 +99,10 @@ const countedForm = ({ counted }: KernelManifest): readonly string[] =>
 
 /** Everything that decides what a kernel's folder holds, and this code's own idea of it. */
 const keyOf = (manifest: KernelManifest, packages: readonly ArchivedPackage[], recipe: readonly string[]): string => {
-  const key = JSON.stringify(['form 1', packages.map(({ sha256 }) => sha256), manifest.modules, ...recipe]);
+  // That of packages changed when their configuration came to be kept, too.
+  const form = recipe.length === 0 ? 'form 2' : 'form 1';
+  const parts = [form, packages.map(({ sha256 }) => sha256), manifest.modules, ...recipe];
+  const key = JSON.stringify(manifest.further.length === 0 ? parts : [...parts, { further: manifest.further }]);
   return `${manifest.name}-${createHash('sha256').update(key).digest('hex').slice(0, 16)}`;
 };
 
@@ -106,7 +114,9 @@ const readKernel = async (
   const text = await readFile(join(folder, 'kernel.json'), 'utf8').catch(() => '{}');
   const record = recordSchema.safeParse(JSON.parse(text));
   if (!record.success) throw new HostTrouble(`${folder} is not a kernel's folder: remove it and try again`);
-  const { release, image, modules } = record.data;
+  const { release, image, modules, further } = record.data;
+  const fileOf = (name: string) => ({ name, path: join(folder, `${name}.ko`) });
+  const config = join(folder, 'config');
   const pins = manifest.packages.map(({ pin }) => pin);
   const headers = await keptHeaders(folder, release);
   return {
@@ -114,7 +124,9 @@ const readKernel = async (
     release,
     ...(headers === undefined ? {} : { headers }),
     image: join(folder, image),
-    modules: modules.map((name) => ({ name, path: join(folder, `${name}.ko`) })),
+    modules: modules.map(fileOf),
+    further: further.map(fileOf),
+    ...((await exists(config)) ? { config } : {}),
     commandLine: manifest.commandLine,
     ...(manifest.memoryMiB === undefined ? {} : { memoryMiB: manifest.memoryMiB }),
     ...(manifest.counted === undefined
@@ -150,10 +162,14 @@ const fill = async (
 /** A package is 400 MB when unpacked; a guest needs the image and a few modules. */
 const keepWhatIsNeeded = async (folder: string, root: string, manifest: KernelManifest): Promise<void> => {
   const { modules, release } = await findModules(root);
-  const files = await modulesToLoad(modules, manifest.modules);
+  const always = (await modulesToLoad(modules, manifest.modules)).map(moduleName);
+  const files = await modulesToLoad(modules, [...manifest.modules, ...manifest.further]);
   for (const file of files) await writeFile(join(folder, `${moduleName(file)}.ko`), await readModule(file));
+  const config = await firstOf([join(root, 'boot', `config-${release}`), join(modules, 'config')]);
+  if (config !== undefined) await copyFile(config, join(folder, 'config'));
   const image = await keepImage(folder, await findImage(root, modules, release));
-  await keepRecord(folder, { release, image, modules: files.map(moduleName) });
+  const further = files.map(moduleName).filter((name) => !always.includes(name));
+  await keepRecord(folder, { release, image, modules: always, further });
 };
 
 /** What was built has no modules: all is in the image. */
@@ -164,7 +180,7 @@ const keepWhatWasBuilt = async (
   await copyFile(vmlinux, join(folder, 'vmlinux'));
   await writeFile(join(folder, 'config'), configuration);
   await keepHeaders(tree, join(folder, 'headers'));
-  await keepRecord(folder, { release, image: 'vmlinux', modules: [] });
+  await keepRecord(folder, { release, image: 'vmlinux', modules: [], further: [] });
 };
 
 /** Where sources and notes of what is counted are kept in a kernel's folder. */
@@ -203,8 +219,13 @@ const findModules = async (root: string): Promise<{ readonly modules: string; re
 
 /** Newer packages keep the image beside the modules. */
 const findImage = async (root: string, modules: string, release: string): Promise<string> => {
-  for (const path of [join(root, 'boot', `vmlinuz-${release}`), join(modules, 'vmlinuz')]) {
-    if (await exists(path)) return path;
-  }
+  const image = await firstOf([join(root, 'boot', `vmlinuz-${release}`), join(modules, 'vmlinuz')]);
+  if (image !== undefined) return image;
   throw new HostTrouble('the kernel package holds no kernel image: correct the packages of its manifest');
+};
+
+/** The first of some paths that is there. */
+const firstOf = async (paths: readonly string[]): Promise<string | undefined> => {
+  for (const path of paths) if (await exists(path)) return path;
+  return undefined;
 };

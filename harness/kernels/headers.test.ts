@@ -68,6 +68,7 @@ describe('kernels/headers', () => {
       sources: [...sources],
     },
     modules: [],
+    further: [],
     commandLine: '',
   });
 

@@ -77,6 +77,16 @@ describe('kernels/initramfs', () => {
     expect(await read('/etc/vfio-conform/modules')).to.equal('vfio.ko\nvfio_pci.ko\nprobe.ko\n');
   });
 
+  it('loads a further module of the kernel only where it is asked for, before the others', async () => {
+    kernel = { ...kernel, further: [{ name: 'driver', path: join(folder, 'driver.ko') }] };
+    await writeFile(join(folder, 'driver.ko'), 'an IOMMU driver');
+    const without = await unpacked({ further: ['another'] });
+    expect(await without('/etc/vfio-conform/modules')).to.equal('vfio.ko\nvfio_pci.ko\n');
+    const read = await unpacked({ further: ['driver'] });
+    expect(await read('/etc/vfio-conform/modules')).to.equal('driver.ko\nvfio.ko\nvfio_pci.ko\n');
+    expect(await read('/lib/modules/driver.ko')).to.equal('an IOMMU driver');
+  });
+
   it('brings the programs of the guest with everything they are linked with', async () => {
     const image = Buffer.from(await buildInitramfs(kernel, SETTINGS));
     const root = await mkdtemp(join(folder, 'root-'));

@@ -22,6 +22,8 @@ export interface BootSettings {
    * other names are loaded after all others that do not depend on them.
    */
   readonly modules: readonly string[];
+  /** Names of further modules of the kernel package, loaded before all that they do not depend on. */
+  readonly further?: readonly string[];
 }
 
 /** The image to boot a kernel with. The same inputs make the same bytes. Throws HostTrouble for a program that is missing. */
@@ -65,7 +67,8 @@ const baseOf = async (kernel: Kernel): Promise<readonly Entry[]> => {
 
 const layerOf = async (kernel: Kernel, settings: BootSettings): Promise<readonly Entry[]> => {
   const given = new Map(settings.modules.map((path) => [moduleName(path), path]));
-  const names = await namesInOrder(kernel, given);
+  const further = (kernel.further ?? []).filter(({ name }) => settings.further?.includes(name) === true);
+  const names = await namesInOrder(kernel, given, further);
   for (const name of Object.keys(settings.moduleParameters)) {
     if (!names.has(name))
       throw new HostTrouble(`parameters were given for ${name}, which is not among the guest's modules`);
@@ -79,16 +82,24 @@ const layerOf = async (kernel: Kernel, settings: BootSettings): Promise<readonly
     folder('/root/.ssh', 0o700),
     file(GUEST.authorizedKeys, `${settings.clientKey.authorizedKey}\n`, 0o600),
     ...(await Promise.all(
+      further.map(async ({ name, path }) => file(`${GUEST.modules}/${name}.ko`, await readFile(path))),
+    )),
+    ...(await Promise.all(
       [...given].map(async ([name, path]) => file(`${GUEST.modules}/${name}.ko`, await readGiven(path))),
     )),
   ];
 };
 
 /** What is loaded: the kernel package's modules and the given ones, in order. */
-const namesInOrder = async (kernel: Kernel, given: ReadonlyMap<string, string>): Promise<ReadonlySet<string>> => {
-  const own = kernel.modules.map(({ name, path }) => given.get(name) ?? path);
+const namesInOrder = async (
+  kernel: Kernel,
+  given: ReadonlyMap<string, string>,
+  further: Kernel['modules'],
+): Promise<ReadonlySet<string>> => {
+  const own = [...further, ...kernel.modules].map(({ name, path }) => given.get(name) ?? path);
   const paths = [...new Set([...own, ...given.values()])];
-  return new Set((given.size === 0 ? paths : await inLoadingOrder(paths)).map(moduleName));
+  const inOrder = given.size === 0 && further.length === 0;
+  return new Set((inOrder ? paths : await inLoadingOrder(paths)).map(moduleName));
 };
 
 const readGiven = (path: string): Promise<Uint8Array> =>

@@ -55,7 +55,13 @@ const schema = z.strictObject({
   /** The revision that it is held against; `linux-NAME` unless it is named. */
   revision: word('the name of a revision', /^[a-z0-9][a-z0-9./-]{0,60}$/).optional(),
   modules: z.array(word('the name of a kernel module', /^[a-z0-9_]{1,60}$/)).max(60),
-  commandLine: word('printable words', /^[!-~ ]{0,500}$/),
+  /** Modules that are kept beside them, and loaded only in guests that have what they drive. */
+  further: z
+    .array(word('the name of a kernel module', /^[a-z0-9_]{1,60}$/))
+    .max(20)
+    .default([]),
+  /** Words for its command line, beside those of the harness and of the guest's IOMMU. */
+  commandLine: word('printable words', /^[!-~ ]{0,500}$/).default(''),
   /** Memory of a guest; 768 MiB unless this kernel needs more. */
   memoryMiB: z.number().int().min(256).max(65_536).optional(),
 });

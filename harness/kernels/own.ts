@@ -55,7 +55,7 @@ export const readOwnKernel = async (own: OwnKernel): Promise<Kernel> => {
     release,
     image,
     modules: own.modules === undefined ? [] : await ownModules(own.modules, release),
-    commandLine: 'intel_iommu=on',
+    commandLine: '',
     packages: [],
     notes: [],
   };

@@ -18,6 +18,13 @@ const ENTRY = `differences:
     kernel: '^6\\.1\\.'
     observed: '^0 with byte'
     reason: Bits of pages that are in no mapping are reported as well.
+  - id: stays-charged
+    clause: accounting/charged-pages
+    alongside: [accounting/refund]
+    shownBy: '^unmap/all'
+    kernel: '^6\\.1\\.'
+    observed: '^4$'
+    reason: The page stays charged when its mapping is gone.
   - id: shifts-too-far
     clause: dirty/page-size
     cases: '^dirty/page-size'
@@ -85,6 +92,20 @@ describe('known differences', () => {
     },
     'leave a divergence alone that breaks another clause too': {
       verdict: diverges(also(found, 'info/argsz')),
+      ids: [],
+    },
+    'explain one that breaks the clauses that are named alongside': {
+      verdict: diverges(also(divergence('accounting/charged-pages', '4'), 'accounting/refund')),
+      ids: ['stays-charged'],
+    },
+    'leave one alone that breaks only a clause that is named alongside': {
+      verdict: diverges(divergence('accounting/refund', '4')),
+      ids: [],
+    },
+    'leave one alone that breaks a further clause': {
+      verdict: diverges(
+        also(also(divergence('accounting/charged-pages', '4'), 'accounting/refund'), 'accounting/other'),
+      ),
       ids: [],
     },
     'explain bits too many': { verdict: diverges(bits(0b0101, 0b1101)), ids: ['too-many-bits'] },

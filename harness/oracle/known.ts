@@ -13,6 +13,8 @@ const KnownDifference = z
     /** Stable words, for reports and for `disappeared`. */
     id: z.string().regex(/^[a-z0-9-]+$/),
     clause: z.string().regex(/^[a-z0-9-]+\/[a-z0-9-]+$/),
+    /** Other clauses that the same observation breaks, where several say what must follow. */
+    alongside: z.array(z.string().regex(/^[a-z0-9-]+\/[a-z0-9-]+$/)).default([]),
     /** The only cases it may explain: a regular expression on their ids; absent: any. */
     cases: z.string().optional(),
     /** Cases that must show it: a regular expression on their ids. When one of them ran and none showed it, it has disappeared. */
@@ -85,7 +87,8 @@ export const byExpiry = (
 /** Whether an entry explains one divergence. */
 const explains = (known: KnownDifference, divergence: Divergence): boolean =>
   known.observed !== undefined &&
-  divergence.clauses.every((clause) => clause.id === known.clause) &&
+  divergence.clauses.some(({ id }) => id === known.clause) &&
+  divergence.clauses.every(({ id }) => id === known.clause || known.alongside.includes(id)) &&
   new RegExp(known.observed).test(divergence.observed) &&
   (known.bits === undefined || hasMoreBits(divergence));
 

@@ -6,12 +6,15 @@ export interface IovaRange {
 
 /**
  * What the model must know of the machine that a host is: hardware and configuration, read from sysfs or known from
- * the way the VM was started, never from the ioctls under test.
+ * the way the VM was started. Of IOMMUs that do not tell there what they translate, the first and last IOVA and the page
+ * sizes are asked of VFIO once (hosts/limits.ts); all else never comes from the ioctls under test.
  */
 export interface Platform {
   readonly pageSizeBytes: number;
   readonly iommu: {
     readonly kind: 'intel' | 'amd' | 'virtio' | 'smmuv3' | 'none';
+    /** Why there is none that VFIO could use, where something should be said of it. */
+    readonly absent?: string;
     /** What the hardware can translate, before reserved ranges are taken out. */
     readonly aperture: IovaRange;
     /** Page sizes the IOMMU can map, one bit each. */

@@ -1,3 +1,4 @@
+import { IOMMU_PROFILES, iommuProfileNamed } from '../../hosts/iommu-profiles.ts';
 import { cacheFolder } from '../../kernels/cache.ts';
 import { seriesNames } from '../../kernels/choice.ts';
 import { isCached } from '../../kernels/fetch.ts';
@@ -10,6 +11,7 @@ import type { Clause } from '../../spec/clause.ts';
 import { inForce, type Revision } from '../../spec/revision.ts';
 import { UsageTrouble } from '../../trouble.ts';
 import type { Command, Given } from '../command.ts';
+import { type Pair, pairsOf, probePairs, tableOf } from '../iommu-table.ts';
 import { collectCases } from '../suites.ts';
 
 export const list: Command = {
@@ -20,6 +22,9 @@ export const list: Command = {
     { name: 'revision', value: 'ID', says: 'clauses of this revision (default linux-6.1)' },
     { name: 'uncovered', says: 'only clauses that no case is named by' },
     { name: 'long', says: 'clauses with their sentence and source' },
+    { name: 'probe', says: 'hosts: boot the kernels that are in the cache with each IOMMU, one after the other' },
+    { name: 'kernel', value: 'NAME', repeatable: true, says: 'hosts: only this kernel (see list kernels)' },
+    { name: 'iommu', value: 'PROFILE', repeatable: true, says: 'hosts: only this IOMMU' },
     { name: 'suite', value: 'AREA', repeatable: true, says: 'only cases of this area' },
     { name: 'grep', value: 'TEXT', repeatable: true, says: 'only cases or clauses whose id contains this text' },
   ],
@@ -27,6 +32,7 @@ export const list: Command = {
     ['vfio-conform list clauses --long --grep map/', 'what the specification says of MAP_DMA'],
     ['vfio-conform list clauses --uncovered', 'clauses without a case'],
     ['vfio-conform list cases --suite map', 'the cases of one area'],
+    ['vfio-conform list hosts --probe --kernel 6.1', 'which IOMMUs guests of one kernel really have'],
   ],
   run: async (given) => {
     const [subject, ...more] = given.words;
@@ -68,12 +74,24 @@ const SUBJECTS: Readonly<Record<string, (given: Given) => Promise<readonly strin
     )),
     ...(await seriesNames()).map((name) => `${name.padEnd(26)} 6.1 with the patches of fixtures/patches/${name}`),
   ],
-  hosts: async () => [
-    'vm         a kernel of `list kernels` in QEMU on this machine: intel-iommu, two edu devices',
+  hosts: async (given) => [
+    'vm         a kernel of `list kernels` in QEMU on this machine: an IOMMU (--iommu), two edu devices',
     'local      this machine, with the devices that --device names',
     'ssh:NAME   a machine that your SSH configuration knows, with the devices that --device names',
     'none       no host: the cases are held against the model alone',
+    '',
+    ...(await iommuLines(given)),
   ],
+};
+
+/** Which IOMMUs guests can have. */
+const iommuLines = async (given: Given): Promise<readonly string[]> => {
+  const wanted = given.texts('iommu').map(iommuProfileNamed);
+  const profiles = wanted.length === 0 ? IOMMU_PROFILES : wanted;
+  const kernels = given.texts('kernel').length === 0 ? await kernelNames() : given.texts('kernel');
+  const pairs = await pairsOf(profiles, kernels);
+  const told = ({ profile, kernel, answer }: Pair): void => console.error(`${profile} on ${kernel}: ${answer}`);
+  return tableOf(profiles, given.on('probe') ? await probePairs(profiles, pairs, told) : pairs);
 };
 
 const builtFrom = async (manifest: KernelManifest, packages: string): Promise<string> =>

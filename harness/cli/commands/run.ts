@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type Mocha from 'mocha';
 import type { MakeModel } from '../../cases/check-case.ts';
-import { MODEL_PLATFORM } from '../../cases/model-platform.ts';
+import { modelPlatform } from '../../cases/model-platform.ts';
 import { createSession, type Session } from '../../cases/session.ts';
-import type { Host } from '../../hosts/host.ts';
+import type { Host, HostFacts } from '../../hosts/host.ts';
+import { DEFAULT_IOMMU, type IommuProfile, iommuProfileNamed } from '../../hosts/iommu-profiles.ts';
 import { type KernelChoice, kernelNamed, kernelOfOnesOwn, kernelWithPatches } from '../../kernels/choice.ts';
 import { createModel } from '../../model/create-model.ts';
 import { byExpiry, type KnownDifference, readKnownDifferences } from '../../oracle/known.ts';
@@ -55,6 +56,7 @@ export const run: Command = {
       says: 'vm (default), local, ssh:NAME, a name of --hosts, or none (cases against the model alone)',
     },
     { name: 'hosts', value: 'FILE', says: 'hosts file that --host names a machine of (see hosts --help)' },
+    { name: 'iommu', value: 'PROFILE', says: 'IOMMU of the vm (default intel-39; see list hosts)' },
     { name: 'device', value: 'ADDRESS', repeatable: true, says: 'PCI device that may be used on local and ssh hosts' },
     { name: 'suite', value: 'AREA', repeatable: true, says: 'only the cases of this area (see list cases)' },
     { name: 'grep', value: 'TEXT', repeatable: true, says: 'only cases whose id contains this text' },
@@ -109,7 +111,7 @@ export const run: Command = {
 };
 
 /** The options that a run on several kernels hands on. */
-const SHARED = ['suite', 'grep', 'known', 'timeout', 'repeat', 'retries'] as const;
+const SHARED = ['iommu', 'suite', 'grep', 'known', 'timeout', 'repeat', 'retries'] as const;
 
 /** Several kernels: everything is checked before the first one boots. */
 const runOnEach = async (kernels: readonly string[], given: Given): Promise<number> => {
@@ -119,6 +121,7 @@ const runOnEach = async (kernels: readonly string[], given: Given): Promise<numb
   if ((given.text('host') ?? 'vm') !== 'vm') throw new UsageTrouble('several kernels need --host vm');
   if (new Set(kernels).size < kernels.length) throw new UsageTrouble('--kernel names a kernel twice');
   for (const name of kernels) await kernelNamed(name);
+  iommuProfileNamed(given.text('iommu') ?? DEFAULT_IOMMU.name);
   const jobs = wholeNumber('jobs', given.text('jobs') ?? '1', 1, 8);
   const args = [
     ...SHARED.flatMap((name) => given.texts(name).flatMap((text) => [`--${name}`, text])),
@@ -134,6 +137,7 @@ const runSuites = async (given: Given, resumption?: Resumption): Promise<number>
     kernel: await kernelGiven(given),
     ...(await labGiven(given)),
     devices: given.texts('device'),
+    ...(given.text('iommu') === undefined ? {} : { iommu: iommuProfileNamed(given.text('iommu') ?? '') }),
     jobs: wholeNumber('jobs', given.text('jobs') ?? '1', 1, 8),
     counts: createKernelCounts(),
     say: (line) => console.error(line),
@@ -149,6 +153,7 @@ const runSuites = async (given: Given, resumption?: Resumption): Promise<number>
   if (resumption === undefined) checkIsFree(folder);
 
   let hosts: readonly Host[] = [];
+  let unfit: string | undefined;
   let report: Report | undefined;
   const clauses: ReadonlyMap<string, Clause> = inForce(revision);
   const session = createSession({
@@ -156,8 +161,9 @@ const runSuites = async (given: Given, resumption?: Resumption): Promise<number>
     retakenSince: (clause) => retakenSince(revision, clause),
     makeModel: modelOf(revision),
     makeBaseModels: lineOf(revision).slice(0, -1).reverse().map(modelOf),
-    platform: MODEL_PLATFORM,
+    platform: modelPlatform(request.iommu),
     hosts: () => hosts,
+    unfit: () => unfit,
     deadlines: DEADLINES,
     ...byExpiry(listed, new Date().toISOString().slice(0, 10)),
     retries,
@@ -168,8 +174,8 @@ const runSuites = async (given: Given, resumption?: Resumption): Promise<number>
   });
   const end = endings(timeoutMs);
   try {
-    hosts = await end.unless(openHosts(request));
-    const meta = metaOf(hosts[0], revision, given);
+    ({ hosts, unfit } = await end.unless(openHosts(request)));
+    const meta = metaOf(hosts[0] ?? unfit, revision, request.iommu, given);
     if (resumption !== undefined) checkIsSameRun(resumption.unfinished, meta);
     report = openReport(folder, meta, {
       terminal: process.stderr,
@@ -249,21 +255,37 @@ const knownDifferences = async (
 const newReportFolder = (): string =>
   join(ROOT, 'reports', new Date().toISOString().replace(/[:.]/g, '-').replace('Z', ''));
 
-const metaOf = (host: Host | undefined, revision: Revision, given: Given): Parameters<typeof openReport>[1] => ({
-  version: versionOfProject(),
-  revision: revision.id,
-  kernel: host?.facts.kernel ?? 'none',
-  host: {
-    name: host?.facts.name ?? 'none',
-    description: host?.facts.description ?? 'no host: cases held against the model alone',
-    iommu: iommuText(host),
-  },
-  arguments: ['kernel', 'modules', 'patches', 'base', 'revision', 'hosts', 'host', 'device', 'known'].flatMap((name) =>
-    given.texts(name).flatMap((text) => [`--${name}`, text]),
-  ),
-});
-
-const iommuText = (host: Host | undefined): string => {
-  const { kind, aperture } = (host?.facts.platform ?? MODEL_PLATFORM).iommu;
-  return `${kind}, IOVA 0x${aperture.start.toString(16)}-0x${aperture.end.toString(16)}`;
+const metaOf = (
+  found: Host | string | undefined,
+  revision: Revision,
+  profile: IommuProfile | undefined,
+  given: Given,
+): Parameters<typeof openReport>[1] => {
+  const facts = typeof found === 'object' ? found.facts : undefined;
+  const without = typeof found === 'string' ? found : 'no host: cases held against the model alone';
+  return {
+    version: versionOfProject(),
+    revision: revision.id,
+    kernel: facts?.kernel ?? 'none',
+    host: {
+      name: facts?.name ?? 'none',
+      description: facts?.description ?? without,
+      iommu: iommuText((facts?.platform ?? modelPlatform(profile)).iommu),
+    },
+    arguments: [
+      'kernel',
+      'modules',
+      'patches',
+      'base',
+      'revision',
+      'hosts',
+      'host',
+      'iommu',
+      'device',
+      'known',
+    ].flatMap((name) => given.texts(name).flatMap((text) => [`--${name}`, text])),
+  };
 };
+
+const iommuText = ({ kind, aperture }: HostFacts['platform']['iommu']): string =>
+  kind === 'none' ? 'none' : `${kind}, IOVA 0x${aperture.start.toString(16)}-0x${aperture.end.toString(16)}`;

@@ -132,8 +132,12 @@ export const newIommu = (
   ranges,
 });
 
-/** The size of the smallest page of the IOMMU that is not smaller than the processor's, in bytes: what everything is measured in. */
+/**
+ * The size of the smallest page of the IOMMU that is not smaller than the processor's, in bytes: what everything is
+ * measured in. Without an IOMMU it is the processor's.
+ */
 export const smallestPage = ({ iommu, pageSizeBytes }: Platform): bigint => {
+  if (iommu.kind === 'none') return BigInt(pageSizeBytes);
   const sizes = supportedPageSizes(iommu.pageSizes, BigInt(pageSizeBytes));
   return sizes & -sizes;
 };
