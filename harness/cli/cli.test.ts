@@ -47,6 +47,9 @@ const REFUSED: Readonly<Record<string, readonly [args: readonly string[], exitCo
   'an unknown suite': [['run', '--host', 'none', '--suite', 'nothing'], EXIT.usage, /no suite "nothing"/],
   'a time that is none': [['run', '--timeout', 'soon'], EXIT.usage, /--timeout takes a duration/],
   'repeats of a model': [['run', '--host', 'none', '--repeat', '2'], EXIT.usage, /--repeat is for hosts/],
+  'machines without their file': [['hosts', 'check'], EXIT.usage, /hosts needs --hosts FILE/],
+  'an unknown verb for machines': [['hosts', 'chek'], EXIT.usage, /hosts takes one verb: list, check, who/],
+  'a hosts file without a host': [['run', '--hosts', 'x.yaml'], EXIT.usage, /--hosts goes with --host/],
   'too many jobs': [['run', '--jobs', '99'], EXIT.usage, /--jobs takes a whole number/],
   'known differences that are not there': [['run', '--host', 'none', '--known', '/nowhere'], EXIT.usage, /\/nowhere/],
   'a list of nothing': [['list', 'nothing'], EXIT.usage, /list takes one of/],
@@ -79,7 +82,7 @@ describe('cli', () => {
     });
   }
 
-  for (const command of ['run', 'kernel', 'list', 'doctor', 'bench']) {
+  for (const command of ['run', 'kernel', 'list', 'hosts', 'doctor', 'bench']) {
     it(`shows options and examples of ${command}`, async () => {
       const { exitCode, stdout } = await cli(command, '--help');
       expect(exitCode).to.equal(0);

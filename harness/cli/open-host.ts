@@ -45,7 +45,7 @@ export const checkHostRequest = (request: HostRequest): void => {
   }
   if (!['vm', 'local', 'none'].includes(host) && !/^ssh:[^\s-][^\s]*$/.test(host)) {
     throw new UsageTrouble(
-      `--host takes vm, local, ssh:NAME, none or (with --hosts) a name of the hosts file, not "${host}"`,
+      `--host takes vm, local, ssh:NAME or none (with --hosts: a name of that file), not "${host}"`,
     );
   }
   for (const address of devices) {
