@@ -1,6 +1,7 @@
 import {
   clause,
   each,
+  NOT_ISOLATED,
   NULL,
   openContainer,
   openGroup,
@@ -221,4 +222,8 @@ clause('container/close', () => {
 
 clause('container/unsafe-interrupts', () => {
   test('not refused where interrupts are remapped', (s) => void withGroup(s).setIommu(3n).succeeds());
+  each({ type1: 1n, type1v2: 3n }, (s, type) => {
+    s.needs(NOT_ISOLATED);
+    withGroup(s).setIommu(type).refused('EPERM');
+  });
 });

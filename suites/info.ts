@@ -49,10 +49,11 @@ clause('info/flags', () => {
   test('also without room for the chain', (s) => void readyContainer(s).info(FIXED).shows(AT.flags, u32(3)));
 });
 
-/** Of VT-d, of AMD's driver of 6.1, and of QEMU's virtio-iommu. */
+/** Of VT-d, of AMD's driver of 6.1 and of 7.2 (tables of 48 bits), and of QEMU's virtio-iommu. */
 const PAGE_SIZES = {
   '4 KiB, 2 MiB, 1 GiB': 0x40201000n,
   'every power of two but 512 GiB': 0xffff_ff7f_ffff_f000n,
+  'every power of two below 256 TiB but 512 GiB': 0x7f7f_ffff_f000n,
   'every power of two': 0xffff_ffff_ffff_f000n,
 };
 
@@ -126,8 +127,12 @@ clause('info/iova-range-capability', () => {
       .shows(ranges + 16, u64(MSI_RANGE.end + 1n))
       .shows(ranges + 24, u64(lastIova(width)));
   });
-  test('without the range of HyperTransport', (s) => {
-    s.needs(translates(64));
+  const withoutHyperTransport = {
+    '48 bits without the range of HyperTransport': 48,
+    '64 bits without the range of HyperTransport': 64,
+  } as const;
+  each<Width>(withoutHyperTransport, (s, width) => {
+    s.needs(translates(width));
     s.needs(reservesOnly(MSI_RANGE, HYPERTRANSPORT_RANGE));
     readyContainer(s)
       .info(ROOM)
@@ -135,7 +140,7 @@ clause('info/iova-range-capability', () => {
       .shows(ranges + 16, u64(MSI_RANGE.end + 1n))
       .shows(ranges + 24, u64(HYPERTRANSPORT_RANGE.start - 1n))
       .shows(ranges + 32, u64(HYPERTRANSPORT_RANGE.end + 1n))
-      .shows(ranges + 40, u64(lastIova(64)));
+      .shows(ranges + 40, u64(lastIova(width)));
   });
 });
 

@@ -6,6 +6,7 @@ export {
   LAST_PAGES,
   lastIova,
   MSI_RANGE,
+  NOT_ISOLATED,
   reserves,
   reservesOnly,
   translates,

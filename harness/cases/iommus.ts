@@ -45,3 +45,9 @@ export const reservesOnly = (...ranges: readonly IovaRange[]): Need => ({
   met: (platform) =>
     platform.groups[0]?.reserved.length === ranges.length && ranges.every((range) => reserves(range).met(platform)),
 });
+
+/** For cases about groups that VFIO refuses. All others that use a group are unsupported where it does. */
+export const NOT_ISOLATED: Need = {
+  reason: 'interrupts are isolated here, or VFIO was told to do without',
+  met: ({ iommu }) => iommu.kind !== 'none' && !iommu.isolatesMsi,
+};

@@ -63,6 +63,13 @@ const rows: readonly [what: string, text: string, platform: Platform, unfit: str
     undefined,
     'the host has no emulated device (test module vfio-emulated)',
   ],
+  [
+    'nothing that isolates interrupts',
+    GROUP,
+    { ...MODEL_PLATFORM, iommu: { ...MODEL_PLATFORM.iommu, isolatesMsi: false } },
+    undefined,
+    'VFIO refuses groups here: nothing isolates interrupts (vfio_iommu_type1.allow_unsafe_interrupts=1 lets it do without)',
+  ],
   ['a kernel that cannot be given the IOMMU', 'main fds', MODEL_PLATFORM, 'it has no driver', 'it has no driver'],
 ];
 

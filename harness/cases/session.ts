@@ -10,6 +10,7 @@ import { type Case, makes } from './case.ts';
 import { checkCase, type Models } from './check-case.ts';
 import { cleanup } from './cleanup.ts';
 import { createExecutor, type Programs } from './executor.ts';
+import { NOT_ISOLATED } from './iommus.ts';
 import { namesUsed } from './names-used.ts';
 import { EMULATED_GROUP } from './needs.ts';
 import { runOnHost, wentDown } from './on-host.ts';
@@ -173,11 +174,18 @@ export const createSession = (options: SessionOptions): Session => {
   };
 };
 
-/** Why a case that uses a group or device cannot where there is none of that name. */
+const REFUSED =
+  'VFIO refuses groups here: nothing isolates interrupts (vfio_iommu_type1.allow_unsafe_interrupts=1 lets it do without)';
+
+/** Why a case that uses a group or device cannot: there is none of that name, or VFIO refuses it. */
 const missing = (one: Case, platform: Platform): string | undefined => {
   const there = letsOf(platform);
-  const name = namesUsed(one.steps).find((used) => !(used in there));
-  if (name === undefined) return undefined;
+  const used = namesUsed(one.steps);
+  const name = used.find((wanted) => !(wanted in there));
+  if (name === undefined) {
+    const isRefused = !platform.iommu.isolatesMsi && used.some((wanted) => /^(group|device)[0-9]/.test(wanted));
+    return isRefused && !one.needs.includes(NOT_ISOLATED) ? REFUSED : undefined;
+  }
   if (name.startsWith('emulated')) return EMULATED_GROUP.reason;
   if ('group0' in there) return TWO_GROUPS.reason;
   return platform.iommu.absent ?? 'the host has no usable IOMMU group';

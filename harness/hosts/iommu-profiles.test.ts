@@ -10,6 +10,7 @@ const TOLD: Readonly<Record<string, readonly [device: string | undefined, kernel
   'intel-48': ['intel-iommu,intremap=on,caching-mode=on,aw-bits=48', 'intel_iommu=on'],
   'intel-uncached': ['intel-iommu,intremap=on,caching-mode=off,aw-bits=39', 'intel_iommu=on'],
   'intel-scalable': ['intel-iommu,intremap=on,caching-mode=on,aw-bits=48,x-scalable-mode=on', 'intel_iommu=on,sm_on'],
+  'intel-unisolated': ['intel-iommu,intremap=off,caching-mode=on,aw-bits=39', 'intel_iommu=on'],
   amd: ['amd-iommu,intremap=on', ''],
   virtio: ['virtio-iommu-pci,addr=0x2', 'vfio_iommu_type1.allow_unsafe_interrupts=1 iommufd.allow_unsafe_interrupts=1'],
   none: [undefined, ''],

@@ -118,6 +118,11 @@ const NONE: IommuProfile = {
   },
 };
 
+const UNREMAPPED = intel('intel-unisolated', 'VT-d, 39 bits, no interrupt remapping: VFIO refuses its groups', 39, {
+  properties: { intremap: 'off' },
+});
+const UNISOLATED: IommuProfile = { ...UNREMAPPED, expected: { ...UNREMAPPED.expected, isolatesMsi: false } };
+
 /** The profile of a guest for which nothing else was asked. */
 export const DEFAULT_IOMMU: IommuProfile = intel('intel-39', 'VT-d, 39 bits, caching mode, interrupt remapping', 39);
 
@@ -131,6 +136,7 @@ export const IOMMU_PROFILES: readonly IommuProfile[] = [
     properties: { 'x-scalable-mode': 'on' },
     commandLine: 'intel_iommu=on,sm_on',
   }),
+  UNISOLATED,
   AMD,
   VIRTIO,
   NONE,
