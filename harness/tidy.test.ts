@@ -156,7 +156,7 @@ const isClause = (value: unknown): value is Clause =>
   typeof value === 'object' && value !== null && 'id' in value && 'says' in value && 'source' in value;
 
 /** Files that state the same clauses for rival revisions, which never hold together. */
-const RIVALS = ['posted', 'landed'] as const;
+const RIVALS = ['posted', 'landed', 'later'] as const;
 
 /** The clauses that modules of the model export, singly or in lists, each object once; `rival` leaves out the other rivals. */
 const exportedClauses = async (rival: (typeof RIVALS)[number]): Promise<readonly Clause[]> => {
