@@ -172,6 +172,10 @@ clause('iova-bitmap/offered', () => {
     const marks = [at(second / K4, 2n), at(1n, 1n), at(second / K4 + 9n, 1n), at(second / K4 - 1n, 2n)];
     walk(s, { length: second + 128n * M, pages: 513, marks }).said.succeeds();
   });
+  test('one range across both, from the middle of a page to the next', (s) => {
+    const marks = [{ iova: BASE + 0x800n, length: second + K4 }];
+    walk(s, { length: second + 128n * M, pages: 513, marks }).said.succeeds();
+  });
   test('a page that is missing where nothing is set', (s) => {
     const prepare = (memory: Memory): void => void memory.hole(K4, K4).succeeds();
     walk(s, { length: 384n * M, pages: 3, marks: [at(1n, 1n), at(2n * 32768n, 1n)], prepare }).said.refused('EFAULT');

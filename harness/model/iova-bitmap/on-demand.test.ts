@@ -47,9 +47,17 @@ const ROWS: Readonly<Record<string, { readonly walk: Partial<BitmapWalk>; readon
     walk: { length: 128n * G, marks: [at(1n, 1n), at(WINDOW - 3n, 6n)] },
     line: `0 | 1 | 1+1,${WINDOW - 3n}+6`,
   },
-  'the same, from the middle of a page on': {
+  'from the middle of a page on': {
     walk: { length: 128n * G, marks: [at(1n, 1n), { iova: G + (WINDOW - 1n) * K4 + 0x800n, length: K4 }] },
     line: `0 | 1 | 1+1,${WINDOW - 1n}+2`,
+  },
+  'more than is pinned at once': {
+    walk: { length: 192n * G, marks: [at(3n, 2n * WINDOW)] },
+    line: `0 | 1 | 3+${2n * WINDOW}`,
+  },
+  'the same, from the middle of a page to the next': {
+    walk: { length: 192n * G, marks: [{ iova: G + 0x800n, length: WINDOW * K4 + K4 }] },
+    line: `0 | 1 | 0+${WINDOW + 2n}`,
   },
   'all of it': { walk: { marks: [at(0n, 3n * BITS)] }, line: `0 | 1 | 0+${3n * BITS}` },
   'a page that is missing where nothing is set': {
