@@ -43,6 +43,14 @@ const REFUSED: Readonly<Record<string, readonly [args: readonly string[], exitCo
   'a host that looks like an option': [['run', '--host', 'ssh:-oProxyCommand=x'], EXIT.usage, /--host takes/],
   'a lab host without a device': [['run', '--host', 'ssh:lab'], EXIT.usage, /needs --device/],
   'a device that is no address': [['run', '--host', 'local', '--device', '../x'], EXIT.usage, /PCI address/],
+  'an unknown IOMMU': [['run', '--iommu', 'vtd'], EXIT.usage, /--iommu takes one of intel-39, .*, none, not "vtd"/],
+  'an unknown IOMMU for several kernels': [['run', '--kernel', '6.1,7.2', '--iommu', 'x'], EXIT.usage, /--iommu takes/],
+  'an IOMMU for a host that has its own': [
+    ['run', '--host', 'local', '--device', '0000:00:04.0', '--iommu', 'amd'],
+    EXIT.usage,
+    /--iommu is for the vm/,
+  ],
+  'an unknown kernel to list': [['list', 'hosts', '--kernel', '5.4'], EXIT.usage, /there is no kernel "5\.4"/],
   'an unknown suite': [['run', '--host', 'none', '--suite', 'nothing'], EXIT.usage, /no suite "nothing"/],
   'a time that is none': [['run', '--timeout', 'soon'], EXIT.usage, /--timeout takes a duration/],
   'repeats of a model': [['run', '--host', 'none', '--repeat', '2'], EXIT.usage, /--repeat is for hosts/],
@@ -100,6 +108,18 @@ describe('cli', () => {
   it('says that nothing ran when no case is selected', async () => {
     const args = ['run', '--host', 'none', '--grep', 'no case is called this', '--report', join(folder, 'nothing')];
     expect((await cli(...args)).exitCode).to.equal(EXIT.nothingRan);
+  });
+
+  it('boots nothing for an IOMMU that the kernel cannot drive: its cases are unsupported, with the reason', async () => {
+    const report = join(folder, 'unfit');
+    const { exitCode, stderr } = await cli('run', '--iommu', 'virtio', '--grep', 'map/overlap', '--report', report);
+    expect(exitCode, stderr).to.equal(EXIT.nothingRan);
+    expect(stderr).not.to.contain('booting');
+    const { cases } = RunRecord.parse(JSON.parse(await readFile(join(report, 'results.json'), 'utf8')));
+    const reasons = new Set(cases.map(({ verdict, reason }) => `${verdict}: ${reason}`));
+    expect([...reasons]).to.deep.equal([
+      'unsupported: 6.1 cannot be given --iommu virtio: the kernel has no driver for it (CONFIG_VIRTIO_IOMMU is not set)',
+    ]);
   });
 
   it('refuses at once to write over a report', async () => {
