@@ -8,9 +8,10 @@ import { z } from 'zod';
 import { HostTrouble } from '../trouble.ts';
 import { type AptView, type ArchivedPackage, choosePackage, download, viewOfSuites } from './apt.ts';
 import { exists, makeFolder, withLock } from './cache.ts';
-import { type CompiledKernel, compileKernel, compilerLine, configurationOf } from './compile.ts';
+import { type CompiledKernel, compileKernel, compilerLine, configurationOf, recompileKernel } from './compile.ts';
 import type { KernelManifest } from './manifest.ts';
 import { moduleName, modulesToLoad, readModule } from './modules.ts';
+import type { Patch } from './patches.ts';
 import { needProgram } from './requirements.ts';
 import { extractVmlinux } from './vmlinux.ts';
 
@@ -37,6 +38,8 @@ export interface FetchOptions {
   readonly cache: string;
   /** Further options for every apt command. */
   readonly apt?: AptView;
+  /** What is applied to the sources of a kernel that is built; no other is changed by them. */
+  readonly patches?: readonly Patch[];
 }
 
 /** What is written beside a kernel's files. */
@@ -48,12 +51,14 @@ const recordSchema = z.strictObject({
 
 /**
  * The kernel of a manifest: from the cache, or from Debian's archive without installing anything. Safe when two runs do
- * it at once. Throws HostTrouble when the archive refuses, or the package is not what was expected.
+ * it at once. Throws HostTrouble when the archive refuses, or the package is not what was expected; UsageTrouble for
+ * patches that do not apply or compile.
  */
 export const fetchKernel = async (manifest: KernelManifest, options: FetchOptions): Promise<Kernel> => {
   const pinned = pinnedPackages(manifest);
-  const kernels = join(options.cache, 'kernels');
-  const recipe = await recipeOf(manifest);
+  const { cache, patches = [] } = options;
+  const kernels = join(cache, 'kernels');
+  const recipe = await recipeOf(manifest, patches);
   const folderOf = (packages: readonly ArchivedPackage[]): string => join(kernels, keyOf(manifest, packages, recipe));
   if (await exists(folderOf(pinned))) return readKernel(manifest, folderOf(pinned), pinned);
   return withLock(
@@ -63,7 +68,12 @@ export const fetchKernel = async (manifest: KernelManifest, options: FetchOption
       if (await exists(folderOf(pinned))) return readKernel(manifest, folderOf(pinned), pinned);
       const { view, packages } = await choosePackages(manifest, options);
       const folder = folderOf(packages);
-      if (!(await exists(folder))) await makeFolder(folder, (unfinished) => fill(unfinished, manifest, view, packages));
+      const chosen = { manifest, view, packages };
+      const isPatched = manifest.config !== undefined && patches.length > 0;
+      if (!(await exists(folder)))
+        await makeFolder(folder, (unfinished) =>
+          isPatched ? fillPatched(unfinished, chosen, cache, patches) : fill(unfinished, chosen),
+        );
       return readKernel(manifest, folder, packages);
     },
     manifest.config === undefined ? undefined : BUILD_WAIT_MS,
@@ -74,17 +84,20 @@ export const fetchKernel = async (manifest: KernelManifest, options: FetchOption
 const BUILD_WAIT_MS = 7_200_000;
 
 /** Whether a kernel's pinned packages are in the cache already, built where they have to be. */
-export const isCached = async (manifest: KernelManifest, cache: string): Promise<boolean> =>
-  exists(join(cache, 'kernels', keyOf(manifest, pinnedPackages(manifest), await recipeOf(manifest))));
+export const isCached = async (manifest: KernelManifest, cache: string, patches?: readonly Patch[]): Promise<boolean> =>
+  exists(join(cache, 'kernels', keyOf(manifest, pinnedPackages(manifest), await recipeOf(manifest, patches))));
 
 const pinnedPackages = ({ packages }: KernelManifest): readonly ArchivedPackage[] =>
   packages.map(({ pin }) => ({ name: pin.package, version: pin.version, sha256: pin.sha256 }));
 
 /** What else decides what comes out where a kernel is built. */
-const recipeOf = async (manifest: KernelManifest): Promise<readonly string[]> =>
+const recipeOf = async (manifest: KernelManifest, patches: readonly Patch[] = []): Promise<readonly string[]> =>
   manifest.config === undefined
     ? []
-    : [await configurationOf(manifest), ...(manifest.counted ?? []), await compilerLine()];
+    : [
+        ...[await configurationOf(manifest), ...(manifest.counted ?? []), await compilerLine()],
+        ...patches.flatMap(({ name, text }) => [name, text]),
+      ];
 
 /** Everything that decides what a kernel's folder holds, and this code's own idea of it. */
 const keyOf = (manifest: KernelManifest, packages: readonly ArchivedPackage[], recipe: readonly string[]): string => {
@@ -143,12 +156,40 @@ const choosePackages = async (
   );
 };
 
-const fill = async (
-  folder: string,
-  manifest: KernelManifest,
-  view: AptView,
-  packages: readonly ArchivedPackage[],
-): Promise<void> => {
+/** A kernel's packages, and where they are taken from. */
+interface Chosen {
+  readonly manifest: KernelManifest;
+  readonly view: AptView;
+  readonly packages: readonly ArchivedPackage[];
+}
+
+const fill = async (folder: string, chosen: Chosen): Promise<void> => {
+  const { manifest } = chosen;
+  const root = await unpackPackages(folder, chosen);
+  const work = join(folder, 'work');
+  if (manifest.config === undefined) await keepWhatIsNeeded(folder, root, manifest);
+  else await keepWhatWasBuilt(folder, await compileKernel(manifest, root, work));
+  for (const unneeded of [root, work]) await rm(unneeded, { recursive: true, force: true });
+};
+
+/** Most of a kernel is the same with every patch: the tree that it was built in without one is kept. */
+const fillPatched = async (folder: string, chosen: Chosen, cache: string, patches: readonly Patch[]): Promise<void> => {
+  const { manifest, packages } = chosen;
+  const tree = join(cache, 'compiled', keyOf(manifest, packages, await recipeOf(manifest)));
+  if (!(await exists(tree))) {
+    await makeFolder(tree, async (unfinished) => {
+      const root = await unpackPackages(unfinished, chosen);
+      await compileKernel(manifest, root, unfinished);
+      await rm(root, { recursive: true });
+    });
+  }
+  const work = join(folder, 'work');
+  await keepWhatWasBuilt(folder, await recompileKernel(manifest, tree, work, patches));
+  await rm(work, { recursive: true });
+};
+
+/** Fetches and unpacks all packages; returns where to. */
+const unpackPackages = async (folder: string, { view, packages }: Chosen): Promise<string> => {
   const debs = join(folder, 'debs');
   const root = join(folder, 'root');
   await mkdir(debs);
@@ -160,10 +201,8 @@ const fill = async (
     await unpackDeb(join(debs, deb), root);
     await rm(join(debs, deb));
   }
-  const work = join(folder, 'work');
-  if (manifest.config === undefined) await keepWhatIsNeeded(folder, root, manifest);
-  else await keepWhatWasBuilt(folder, await compileKernel(manifest, root, work));
-  for (const unneeded of [debs, root, work]) await rm(unneeded, { recursive: true, force: true });
+  await rm(debs, { recursive: true });
+  return root;
 };
 
 const checkDeb = async (deb: string, wanted: ArchivedPackage): Promise<void> => {
