@@ -1,14 +1,10 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import { execa } from 'execa';
 import { KERNEL_SOURCES, skipWithout } from '../kernels/testing.ts';
-import { RunRecord } from '../report/record.ts';
 import { EXIT } from '../trouble.ts';
-
-const BIN = fileURLToPath(new URL('bin.mjs', import.meta.url));
+import { findBroken } from './testing-runs.ts';
 
 /** What the review of each series objected to: the clauses that the posted kernel breaks, and no others. */
 const OBJECTIONS: Readonly<Record<string, readonly string[]>> = {
@@ -83,26 +79,12 @@ describe('a series', () => {
   });
   afterEach(() => rm(folder, { recursive: true, force: true }));
 
-  /** Runs the cases of a series; the exit code, and the broken clauses of cases that are not known to differ. */
-  const run = async (series: string, kernel: string, revision: string) => {
-    const report = join(folder, `${kernel}-${revision}`);
-    const names = ['--kernel', `${series}/${kernel}`, '--revision', `${series}/${revision}`, '--suite', series];
-    const { exitCode, stderr } = await execa('node', [BIN, 'run', ...names, '--report', report], {
-      reject: false,
-      stdin: 'ignore',
-    });
-    const { cases } = RunRecord.parse(
-      JSON.parse(await readFile(join(report, 'results.json'), 'utf8').catch(() => expect.fail(stderr))),
+  /** Runs the cases of a series. */
+  const run = (series: string, kernel: string, revision: string) =>
+    findBroken(
+      ['--kernel', `${series}/${kernel}`, '--revision', `${series}/${revision}`, '--suite', series],
+      join(folder, `${kernel}-${revision}`),
     );
-    const unknown = cases.filter(({ known }) => known === undefined);
-    const unsupported = cases.filter(({ verdict }) => verdict === 'unsupported').map(({ id }) => id);
-    // A kernel that dies may do so before what it did is told: its case stands for what it broke.
-    const broken = unknown.flatMap((one) => [
-      ...one.broken.map(({ clause }) => clause),
-      ...(one.verdict === 'damaged' ? [one.clause] : []),
-    ]);
-    return { exitCode, unsupported, broken: new Set<string>(broken) };
-  };
 
   for (const [series, objections] of Object.entries(OBJECTIONS)) {
     it(`${series}: each kernel conforms to its own model, and the posted one breaks what the review objected to`, async () => {

@@ -1,4 +1,4 @@
-/** What `--kernel` and `--patches` name: a kernel of a manifest, as it is or with patched VFIO modules. */
+/** What `--kernel` and `--patches` name: a kernel of a manifest, as it is, with patched VFIO modules, or built with patches. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,14 +8,14 @@ import { fetchKernel, isCached, type Kernel } from './fetch.ts';
 import { fetchHeaders, type KernelHeaders } from './headers.ts';
 import { kernelNames, readManifest } from './manifest.ts';
 import { type OwnKernel, readOwnKernel, revisionOfRelease } from './own.ts';
-import { readPatches } from './patches.ts';
+import { type Patch, readPatches } from './patches.ts';
 import { canBuildFor } from './toolchain.ts';
 
 const FIXTURES = fileURLToPath(new URL('../../fixtures', import.meta.url));
 const SERIES = join(FIXTURES, 'patches');
 
-/** The kernel that the project's own series are written against. */
-const BASE_OF_SERIES = '6.1';
+/** The kernel that a series of the project's own is written against. */
+const baseOfSeries = (name: string): string => (name.startsWith('change-process/') ? '7.2-iommufd' : '6.1');
 
 /** A kernel that can be prepared. */
 export interface KernelChoice {
@@ -35,7 +35,9 @@ export interface KernelChoice {
 export interface PreparedKernel {
   readonly choice: KernelChoice;
   readonly kernel: Kernel;
-  /** Patched modules, which take the place of the kernel's own; absent for a kernel as it is. */
+  /** Names of the patches, in their order. */
+  readonly patchesApplied: readonly string[];
+  /** Patched modules, which take the place of the kernel's own; absent where there are no patches, or all is built with them. */
   readonly patched?: BuiltModules;
   /** Paths of all modules that are given to a guest: patched ones, then test modules. */
   readonly modules: readonly string[];
@@ -60,7 +62,7 @@ export const kernelNamed = async (name: string): Promise<KernelChoice> => {
   const kernels = await kernelNames();
   if (kernels.includes(name)) return { name, base: name, revision: await revisionOf(name) };
   const series = await seriesNames();
-  if (series.includes(name)) return { name, base: BASE_OF_SERIES, revision: name, patches: join(SERIES, name) };
+  if (series.includes(name)) return { name, base: baseOfSeries(name), revision: name, patches: join(SERIES, name) };
   const expected = [...kernels, ...series].join(', ');
   throw new UsageTrouble(`there is no kernel ${JSON.stringify(name)}; expected one of: ${expected}`);
 };
@@ -81,11 +83,24 @@ export const kernelWithPatches = async (patches: string, base: string): Promise<
 const revisionOf = async (base: string): Promise<string> => (await readManifest(base)).revision ?? `linux-${base}`;
 
 /** Whether preparing a kernel means building all of it first, which takes minutes. */
-export const isToBeBuilt = async ({ base, own }: KernelChoice, cache: string): Promise<boolean> => {
-  if (own !== undefined) return false;
-  const manifest = await readManifest(base);
-  return manifest.config !== undefined && !(await isCached(manifest, cache));
+export const isToBeBuilt = async (choice: KernelChoice, cache: string): Promise<boolean> => {
+  if (choice.own !== undefined) return false;
+  const manifest = await readManifest(choice.base);
+  return manifest.config !== undefined && !(await isCached(manifest, cache, await patchesOf(choice)));
 };
+
+const patchesOf = async ({ patches }: KernelChoice): Promise<readonly Patch[]> =>
+  patches === undefined ? [] : readPatches(patches);
+
+/** The kernel itself: a user's own, one of the archive, or one that is built, with the patches if there are any. */
+const kernelOf = async (choice: KernelChoice, patches: readonly Patch[], cache: string): Promise<Kernel> =>
+  choice.own === undefined
+    ? fetchKernel(await readManifest(choice.base), { cache, patches })
+    : readOwnKernel(choice.own);
+
+/** Whether a kernel of a manifest is built from source, and its patches with it. */
+const isBuiltWhole = async ({ base, own }: KernelChoice): Promise<boolean> =>
+  own === undefined && (await readManifest(base)).config !== undefined;
 
 /** A module of fixtures/modules: its parameters, the kernels that it is for, and what of the kernel's sources it can bring. */
 const TEST_MODULES = [
@@ -100,15 +115,11 @@ const TEST_MODULES = [
  * HostTrouble for what is missing on this machine.
  */
 export const prepareKernel = async (choice: KernelChoice, cache: string): Promise<PreparedKernel> => {
-  const kernel =
-    choice.own === undefined
-      ? await fetchKernel(await readManifest(choice.base), { cache })
-      : await readOwnKernel(choice.own);
+  const patches = await patchesOf(choice);
+  const kernel = await kernelOf(choice, patches, cache);
   const common = { base: choice.base, release: kernel.release, cacheDir: cache };
   const patched =
-    choice.patches === undefined
-      ? undefined
-      : await buildModules({ ...common, patches: await readPatches(choice.patches) });
+    patches.length === 0 || (await isBuiltWhole(choice)) ? undefined : await buildModules({ ...common, patches });
   const tests = await testModules(choice, kernel, {
     ...common,
     ...(patched === undefined ? {} : { against: patched }),
@@ -116,6 +127,7 @@ export const prepareKernel = async (choice: KernelChoice, cache: string): Promis
   return {
     choice,
     kernel,
+    patchesApplied: patches.map(({ name }) => name),
     ...(patched === undefined ? {} : { patched }),
     modules: [...(patched?.modules ?? []), ...tests.modules].map(({ path }) => path),
     moduleParameters: Object.fromEntries(tests.modules.map(({ name, parameters }) => [name, parameters])),

@@ -4,17 +4,21 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
-import { HostTrouble } from '../trouble.ts';
+import { HostTrouble, UsageTrouble } from '../trouble.ts';
 import { fallenAway, merged, symbolsOf } from './config.ts';
 import { findComplaint } from './kbuild.ts';
 import type { BuiltTree } from './keep-headers.ts';
 import type { KernelManifest } from './manifest.ts';
+import { applyPatch, type Patch } from './patches.ts';
 import { findProgram, missingRequirements, needProgram } from './requirements.ts';
 
 const FRAGMENTS = fileURLToPath(new URL('../../fixtures/kernels', import.meta.url));
 
 /** Two hours: a machine with one slow core still gets there. */
 const BUILD_MS = 7_200_000;
+
+/** In a kernel's tree: what its configuration must hold. */
+const FRAGMENT = 'fragment.config';
 
 /** The configuration that a manifest asks for, as one text; empty for a kernel that is not built. */
 export const configurationOf = async ({ config = [] }: KernelManifest): Promise<string> =>
@@ -46,24 +50,65 @@ export interface CompiledKernel {
  */
 export const compileKernel = async (manifest: KernelManifest, root: string, work: string): Promise<CompiledKernel> => {
   await checkPrograms(manifest);
-  const source = join(work, 'source');
-  const output = join(work, 'output');
-  await mkdir(source, { recursive: true });
-  await mkdir(output);
+  const { source, output } = treeIn(work);
+  await mkdir(output, { recursive: true });
   await unpackSource(root, source);
   for (const folder of manifest.counted ?? []) await countCoverage(source, folder);
   const asked = await configurationOf(manifest);
-  const fragment = join(work, 'fragment.config');
-  await writeFile(fragment, asked);
-  const make = (words: readonly string[]): Promise<string> => runMake(source, output, fragment, words);
-  await make(['allnoconfig']);
-  const configuration = await readFile(join(output, '.config'), 'utf8');
-  checkConfiguration(manifest, asked, configuration);
-  await make([`-j${availableParallelism()}`, 'vmlinux']);
+  await writeFile(join(work, FRAGMENT), asked);
+  await runMake(work, ['allnoconfig']);
+  checkConfiguration(manifest, asked, await readFile(join(output, '.config'), 'utf8'));
+  return build(work);
+};
+
+/**
+ * Builds what patches change, within `work`, beside a tree in which the same kernel was built without them, and which stays
+ * as it is. Throws UsageTrouble for patches that do not apply, or with which it does not compile.
+ */
+export const recompileKernel = async (
+  { name }: KernelManifest,
+  tree: string,
+  work: string,
+  patches: readonly Patch[],
+): Promise<CompiledKernel> => {
+  await copyTree(tree, work);
+  for (const patch of patches) await applyPatch(treeIn(work).source, patch, name);
+  try {
+    return await build(work);
+  } catch (cause) {
+    if (!(cause instanceof HostTrouble)) throw cause;
+    throw new UsageTrouble(`${patches.map((one) => one.name).join(', ')}: ${cause.message}`, { cause });
+  }
+};
+
+/** The output lies in the sources: then the kernel's makefiles take relative paths, and the whole tree can be moved and copied. */
+const treeIn = (work: string) => ({ source: join(work, 'source'), output: join(work, 'source', 'output') });
+
+/** Sources are linked: what changes one, git, makes a new file. What was built is copied: make writes into its files. */
+const copyTree = async (from: string, to: string): Promise<void> => {
+  const [was, is] = [treeIn(from), treeIn(to)];
+  await mkdir(is.output, { recursive: true });
+  const sources = (await readdir(was.source)).map((name) => join(was.source, name));
+  await runCopy(['--link', ...sources.filter((path) => path !== was.output), is.source]);
+  await runCopy(['--reflink=auto', `${was.output}/.`, is.output]);
+  await cp(join(from, FRAGMENT), join(to, FRAGMENT));
+};
+
+const runCopy = async (words: readonly string[]): Promise<void> => {
+  const result = await execa(await needProgram('cp'), ['-a', ...words], { reject: false, timeout: 1_200_000 });
+  if (result.exitCode === 0) return;
+  const [reason] = (result.stderr || result.shortMessage || '').split('\n');
+  throw new HostTrouble(`cannot copy a kernel's tree: ${reason} (is there space left for 1 GB?)`);
+};
+
+const build = async (work: string): Promise<CompiledKernel> => {
+  const { output } = treeIn(work);
+  await runMake(work, [`-j${availableParallelism()}`, 'vmlinux']);
   // What building modules for it takes, which is kept.
-  await make(['modules_prepare']);
-  const release = (await make(['kernelrelease'])).trim();
-  return { vmlinux: join(output, 'vmlinux'), release, configuration, tree: { source, output } };
+  await runMake(work, ['modules_prepare']);
+  const release = (await runMake(work, ['kernelrelease'])).trim();
+  const configuration = await readFile(join(output, '.config'), 'utf8');
+  return { vmlinux: join(output, 'vmlinux'), release, configuration, tree: treeIn(work) };
 };
 
 const checkPrograms = async ({ name }: KernelManifest): Promise<void> => {
@@ -102,7 +147,8 @@ const checkConfiguration = ({ name, config = [] }: KernelManifest, asked: string
   );
 };
 
-const runMake = async (source: string, output: string, fragment: string, words: readonly string[]): Promise<string> => {
+const runMake = async (work: string, words: readonly string[]): Promise<string> => {
+  const { source, output } = treeIn(work);
   const result = await execa(await needProgram('make'), ['-s', '-C', source, `O=${output}`, ...words], {
     reject: false,
     all: true,
@@ -111,7 +157,7 @@ const runMake = async (source: string, output: string, fragment: string, words: 
     env: {
       PATH: process.env['PATH'] ?? '',
       LC_ALL: 'C',
-      KCONFIG_ALLCONFIG: fragment,
+      KCONFIG_ALLCONFIG: join(work, FRAGMENT),
       // What is built on two machines from the same sources says so in the same words.
       KBUILD_BUILD_USER: 'vfio-conform',
       KBUILD_BUILD_HOST: 'vfio-conform',

@@ -5,12 +5,13 @@ import { z } from 'zod';
 import { HostTrouble } from '../trouble.ts';
 import type { AptView, ArchivedPackage } from './apt.ts';
 import { exists, makeFolder, withLock } from './cache.ts';
-import { type CompiledKernel, compileKernel, compilerLine, configurationOf } from './compile.ts';
+import { type CompiledKernel, compileKernel, compilerLine, configurationOf, recompileKernel } from './compile.ts';
 import { choosePackages, type FetchOptions, pinned, unpackPackages } from './debs.ts';
 import type { KernelHeaders } from './headers.ts';
 import { type BuiltTree, keepHeaders, keptHeaders } from './keep-headers.ts';
 import type { KernelManifest } from './manifest.ts';
 import { moduleName, modulesToLoad, readModule } from './modules.ts';
+import type { Patch } from './patches.ts';
 import { extractVmlinux } from './vmlinux.ts';
 
 /** A kernel that can be booted, in the cache. Paths are absolute. */
@@ -56,14 +57,21 @@ const recordSchema = z.strictObject({
   further: z.array(z.string()).default([]),
 });
 
+export interface KernelOptions extends FetchOptions {
+  /** What is applied to the sources of a kernel that is built; no other is changed by them. */
+  readonly patches?: readonly Patch[];
+}
+
 /**
  * The kernel of a manifest: from the cache, or from Debian's archive without installing anything. Safe when two runs do
- * it at once. Throws HostTrouble when the archive refuses, or the package is not what was expected.
+ * it at once. Throws HostTrouble when the archive refuses, or the package is not what was expected; UsageTrouble for
+ * patches that do not apply or compile.
  */
-export const fetchKernel = async (manifest: KernelManifest, options: FetchOptions): Promise<Kernel> => {
+export const fetchKernel = async (manifest: KernelManifest, options: KernelOptions): Promise<Kernel> => {
+  const { cache, patches = [] } = options;
   const pins = pinned(manifest.packages);
-  const kernels = join(options.cache, 'kernels');
-  const recipe = await recipeOf(manifest);
+  const kernels = join(cache, 'kernels');
+  const recipe = await recipeOf(manifest, patches);
   const folderOf = (packages: readonly ArchivedPackage[]): string => join(kernels, keyOf(manifest, packages, recipe));
   if (await exists(folderOf(pins))) return readKernel(manifest, folderOf(pins), pins);
   return withLock(
@@ -73,7 +81,12 @@ export const fetchKernel = async (manifest: KernelManifest, options: FetchOption
       if (await exists(folderOf(pins))) return readKernel(manifest, folderOf(pins), pins);
       const { view, packages } = await choosePackages(manifest, manifest.packages, options);
       const folder = folderOf(packages);
-      if (!(await exists(folder))) await makeFolder(folder, (unfinished) => fill(unfinished, manifest, view, packages));
+      const chosen = { manifest, view, packages };
+      const isPatched = manifest.config !== undefined && patches.length > 0;
+      if (!(await exists(folder)))
+        await makeFolder(folder, (unfinished) =>
+          isPatched ? fillPatched(unfinished, chosen, cache, patches) : fill(unfinished, chosen),
+        );
       return readKernel(manifest, folder, packages);
     },
     manifest.config === undefined ? undefined : BUILD_WAIT_MS,
@@ -84,14 +97,17 @@ export const fetchKernel = async (manifest: KernelManifest, options: FetchOption
 const BUILD_WAIT_MS = 7_200_000;
 
 /** Whether a kernel's pinned packages are in the cache already, built where they have to be. */
-export const isCached = async (manifest: KernelManifest, cache: string): Promise<boolean> =>
-  exists(join(cache, 'kernels', keyOf(manifest, pinned(manifest.packages), await recipeOf(manifest))));
+export const isCached = async (manifest: KernelManifest, cache: string, patches?: readonly Patch[]): Promise<boolean> =>
+  exists(join(cache, 'kernels', keyOf(manifest, pinned(manifest.packages), await recipeOf(manifest, patches))));
 
 /** What else decides what comes out where a kernel is built. */
-const recipeOf = async (manifest: KernelManifest): Promise<readonly string[]> =>
+const recipeOf = async (manifest: KernelManifest, patches: readonly Patch[] = []): Promise<readonly string[]> =>
   manifest.config === undefined
     ? []
-    : [await configurationOf(manifest), ...countedForm(manifest), await compilerLine()];
+    : [
+        ...[await configurationOf(manifest), ...countedForm(manifest), await compilerLine()],
+        ...patches.flatMap(({ name, text }) => [name, text]),
+      ];
 
 /** What is kept beside a kernel that counts has a form of its own. */
 const countedForm = ({ counted }: KernelManifest): readonly string[] =>
@@ -141,22 +157,43 @@ const readKernel = async (
   };
 };
 
-const fill = async (
-  folder: string,
-  manifest: KernelManifest,
-  view: AptView,
-  packages: readonly ArchivedPackage[],
-): Promise<void> => {
+/** A kernel's packages, and where they are taken from. */
+interface Chosen {
+  readonly manifest: KernelManifest;
+  readonly view: AptView;
+  readonly packages: readonly ArchivedPackage[];
+}
+
+const fill = async (folder: string, { manifest, view, packages }: Chosen): Promise<void> => {
   const root = join(folder, 'root');
   await unpackPackages(view, packages, root);
   const work = join(folder, 'work');
   if (manifest.config === undefined) await keepWhatIsNeeded(folder, root, manifest);
-  else {
-    const compiled = await compileKernel(manifest, root, work);
-    await keepWhatWasBuilt(folder, compiled);
-    for (const name of manifest.counted ?? []) await keepWhatIsCounted(folder, name, compiled.tree);
-  }
+  else await keepAll(folder, manifest, await compileKernel(manifest, root, work));
   for (const unneeded of [root, work]) await rm(unneeded, { recursive: true, force: true });
+};
+
+/** Most of a kernel is the same with every patch: the tree that it was built in without one is kept. */
+const fillPatched = async (folder: string, chosen: Chosen, cache: string, patches: readonly Patch[]): Promise<void> => {
+  const { manifest, view, packages } = chosen;
+  const tree = join(cache, 'compiled', keyOf(manifest, packages, await recipeOf(manifest)));
+  if (!(await exists(tree))) {
+    await makeFolder(tree, async (unfinished) => {
+      const root = join(unfinished, 'root');
+      await unpackPackages(view, packages, root);
+      await compileKernel(manifest, root, unfinished);
+      await rm(root, { recursive: true });
+    });
+  }
+  const work = join(folder, 'work');
+  await keepAll(folder, manifest, await recompileKernel(manifest, tree, work, patches));
+  await rm(work, { recursive: true });
+};
+
+/** Keeps of a kernel that was built what a guest needs, and what its counts are read with. */
+const keepAll = async (folder: string, manifest: KernelManifest, compiled: CompiledKernel): Promise<void> => {
+  await keepWhatWasBuilt(folder, compiled);
+  for (const name of manifest.counted ?? []) await keepWhatIsCounted(folder, name, compiled.tree);
 };
 
 /** A package is 400 MB when unpacked; a guest needs the image and a few modules. */

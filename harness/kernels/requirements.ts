@@ -43,6 +43,7 @@ export const REQUIREMENTS: readonly Requirement[] = [
   series('tar', 'tar', "unpacks the kernel's sources"),
   series('gdb', 'gdb', 'reads how a built module lays out its structures'),
   series('/usr/src/linux-source-6.1.tar.xz', 'linux-source-6.1', 'patches are applied to it'),
+  kernels('cp', 'coreutils'),
   kernels('flex', 'flex'),
   kernels('bison', 'bison'),
   kernels('bc', 'bc'),

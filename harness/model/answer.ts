@@ -13,7 +13,7 @@ export const answerRequest = <F, S>(provision: Provision<F, S>, file: F, call: I
   const { request, objections } = provision;
   const situation = request.situation(file, call);
   const unspecified = request.leavesOpen?.(situation);
-  if (unspecified !== undefined) return { unspecified };
+  if (unspecified !== undefined) return { unspecified, commit: () => request.forgets?.(situation) };
   return answerInStages(objections, situation, () => successes(provision, situation), request.untouched);
 };
 

@@ -67,6 +67,8 @@ export interface Request<F, S> extends Clause {
   readonly situation: (file: F, call: IoctlCall) => S;
   /** Why nothing can be said of a call, where that is so; then none of its clauses is looked at. */
   readonly leavesOpen?: (situation: S) => string | undefined;
+  /** What is not known any more after a call of which nothing can be said; part of the commit. */
+  readonly forgets?: (situation: S) => void;
   /** The stages of objections, in order. */
   readonly stages: readonly string[];
   /** Effect: moves the state on; part of the commit. */

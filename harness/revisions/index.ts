@@ -2,6 +2,8 @@ import type { Revision } from '../spec/revision.ts';
 import { UsageTrouble } from '../trouble.ts';
 import { CHANGE_DMA_OWNER_POSTED } from './change-dma-owner/posted.ts';
 import { CHANGE_DMA_OWNER_REVIEWED } from './change-dma-owner/reviewed.ts';
+import { CHANGE_PROCESS_POSTED } from './change-process/posted.ts';
+import { CHANGE_PROCESS_RIGHTED } from './change-process/righted.ts';
 import { GET_DIRTY_BITMAP_POSTED } from './get-dirty-bitmap/posted.ts';
 import { GET_DIRTY_BITMAP_REVIEWED } from './get-dirty-bitmap/reviewed.ts';
 import { IOVA_BITMAP_POSTED, IOVA_BITMAP_REVIEWED } from './iova-bitmap.ts';
@@ -20,6 +22,8 @@ export const REVISIONS: readonly Revision[] = [
   LINUX_7_2,
   CHANGE_DMA_OWNER_POSTED,
   CHANGE_DMA_OWNER_REVIEWED,
+  CHANGE_PROCESS_POSTED,
+  CHANGE_PROCESS_RIGHTED,
   GET_DIRTY_BITMAP_POSTED,
   GET_DIRTY_BITMAP_REVIEWED,
   IOVA_BITMAP_POSTED,

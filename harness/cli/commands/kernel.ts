@@ -5,10 +5,10 @@ import type { Command, Given } from '../command.ts';
 
 export const kernel: Command = {
   name: 'kernel',
-  summary: 'Gets a kernel and builds its patched VFIO modules and test modules, as a run would.',
+  summary: 'Gets or builds a kernel, its patched VFIO modules and test modules, as a run would.',
   usage: 'build [NAME...] [OPTIONS]',
   about:
-    "Only Linux's drivers/vfio is built, against the headers package, and kept in the cache. A patch's makefiles run on\nthis machine: build only what you would run.",
+    "For a kernel of the archive, only Linux's drivers/vfio is built, against the headers package; one that is built from\nsource is built whole, with the patches. Both are kept in the cache. A patch's makefiles run on this machine: build only\nwhat you would run.",
   options: [
     { name: 'patches', value: 'PATH', says: 'your own series: a folder of patches, a mailbox or one file' },
     { name: 'base', value: 'NAME', says: 'kernel that --patches are for (default 6.1)' },
@@ -19,9 +19,9 @@ export const kernel: Command = {
   ],
   run: async (given) => {
     for (const choice of await choices(given)) {
-      const { kernel, patched, modules, notes } = await prepareKernel(choice, cacheFolder());
+      const { kernel, patchesApplied, modules, notes } = await prepareKernel(choice, cacheFolder());
       console.log(`${choice.name}: Linux ${kernel.release}`);
-      for (const name of patched?.patchesApplied ?? []) console.log(`  applied  ${name}`);
+      for (const name of patchesApplied) console.log(`  applied  ${name}`);
       for (const path of modules) console.log(`  module   ${path}`);
       for (const note of notes) console.log(`  note     ${note}`);
     }

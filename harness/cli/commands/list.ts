@@ -1,6 +1,6 @@
 import { IOMMU_PROFILES, iommuProfileNamed } from '../../hosts/iommu-profiles.ts';
 import { cacheFolder } from '../../kernels/cache.ts';
-import { seriesNames } from '../../kernels/choice.ts';
+import { kernelNamed, seriesNames } from '../../kernels/choice.ts';
 import { isCached } from '../../kernels/fetch.ts';
 import { type KernelManifest, kernelNames, readManifest } from '../../kernels/manifest.ts';
 import { LINT_CLAUSES } from '../../lint/clauses.ts';
@@ -72,7 +72,9 @@ const SUBJECTS: Readonly<Record<string, (given: Given) => Promise<readonly strin
         return `${name.padEnd(26)} ${manifest.config === undefined ? packages : await builtFrom(manifest, packages)}`;
       }),
     )),
-    ...(await seriesNames()).map((name) => `${name.padEnd(26)} 6.1 with the patches of fixtures/patches/${name}`),
+    ...(await Promise.all((await seriesNames()).map(kernelNamed))).map(
+      ({ name, base }) => `${name.padEnd(26)} ${base} with the patches of fixtures/patches/${name}`,
+    ),
   ],
   hosts: async (given) => [
     'vm         a kernel of `list kernels` in QEMU on this machine: an IOMMU (--iommu), two edu devices',
