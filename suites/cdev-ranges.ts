@@ -148,7 +148,7 @@ clause('ioas/map-unaligned', () => {
   );
 });
 
-clause('ioas/allow-beyond-aperture', () => {
+clause('ioas/allow-beyond-ranges', () => {
   each(inWindow, (s, { iova, length }) => {
     const { c, cdev, ranges } = ready(s);
     ranges.write(range(iova, iova + length - 1n));
