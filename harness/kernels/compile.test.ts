@@ -20,14 +20,18 @@ commandLine: ''
   'toy.yaml',
 );
 
-/** A kernel of two parts, each of which says when it is built. */
+/** A kernel of two parts, each of which says when it is built, and is built with a tool that knows where it is. */
 const MAKEFILE = `all = $(O)/left.o $(O)/right.o
 allnoconfig:
 \tcp $(KCONFIG_ALLCONFIG) $(O)/.config
 kernelrelease:
 \t@echo 1.0-toy
-vmlinux: $(O)/vmlinux
-$(O)/%.o: %.c
+prepare:
+\tmkdir -p $(O)/tools/objtool
+\techo $(O) | cmp -s - $(O)/tools/objtool/objtool || echo $(O) > $(O)/tools/objtool/objtool
+vmlinux: prepare
+\t$(MAKE) $(O)/vmlinux
+$(O)/%.o: %.c $(O)/tools/objtool/objtool
 \tgrep -q good $<
 \tcat $< > $@
 \techo $* >> $(O)/built

@@ -1,5 +1,5 @@
 /** Builds a whole kernel from the source package of a manifest that has a configuration. */
-import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -72,6 +72,7 @@ export const recompileKernel = async (
   patches: readonly Patch[],
 ): Promise<CompiledKernel> => {
   await copyTree(tree, work);
+  await settleTools(tree, work);
   for (const patch of patches) await applyPatch(treeIn(work).source, patch, name);
   try {
     return await build(work);
@@ -92,6 +93,18 @@ const copyTree = async (from: string, to: string): Promise<void> => {
   await runCopy(['--link', ...sources.filter((path) => path !== was.output), is.source]);
   await runCopy(['--reflink=auto', `${was.output}/.`, is.output]);
   await cp(join(from, FRAGMENT), join(to, FRAGMENT));
+};
+
+/**
+ * The kernel's own objtool knows where it was built, and is built again elsewhere; every object that is older than it would
+ * be, too. The sources are the same: it gets the age that it had.
+ */
+const settleTools = async (tree: string, work: string): Promise<void> => {
+  await runMake(work, ['prepare']);
+  const folder = join('tools', 'objtool');
+  const { mtime } = await stat(join(treeIn(tree).output, folder, 'objtool'));
+  const mine = join(treeIn(work).output, folder);
+  for (const name of await readdir(mine, { recursive: true })) await utimes(join(mine, name), mtime, mtime);
 };
 
 const runCopy = async (words: readonly string[]): Promise<void> => {
