@@ -29,6 +29,8 @@ kernelrelease:
 prepare:
 \tmkdir -p $(O)/tools/objtool
 \techo $(O) | cmp -s - $(O)/tools/objtool/objtool || echo $(O) > $(O)/tools/objtool/objtool
+modules_prepare:
+\t@true
 vmlinux: prepare
 \t$(MAKE) $(O)/vmlinux
 $(O)/%.o: %.c $(O)/tools/objtool/objtool

@@ -36,7 +36,7 @@ describe('kernels/manifest', () => {
       'a field that is not known',
       'modules:',
       'module: x\nmodules:',
-      /^x.yaml:1:1: the file: Unrecognized key: "module"$/,
+      /^x.yaml:9:9: the file: Unrecognized key: "module"$/,
     ],
     [
       'a package name with an option in it',

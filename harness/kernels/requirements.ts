@@ -17,7 +17,7 @@ export interface Requirement {
  * `run`: for `npm start`; `modules`: for test modules on the stock kernel, without which the cases that need one are
  * skipped; `series`: for kernels with patches; `kernels`: for kernels that are built from source; `tests`: only for the project's own tests.
  */
-export type Need = 'run' | 'modules' | 'series' | 'kernels' | 'tests';
+export type Need = 'run' | 'modules' | 'series' | 'kernels' | 'tests' | 'campaigns';
 
 /** Everything that is needed beside Node and its packages; nothing else in the project names a Debian package. */
 export const REQUIREMENTS: readonly Requirement[] = [
@@ -58,10 +58,10 @@ export const REQUIREMENTS: readonly Requirement[] = [
     'builds the fuzz targets of the helper',
   ),
   test('sshd', 'openssh-server', 'stands for a lab host'),
-  test('slurmctld', 'slurmctld', 'runs a campaign on a Slurm of its own'),
-  test('slurmd', 'slurmd', 'stands for the nodes of that Slurm'),
-  test('sbatch', 'slurm-client', 'submits to that Slurm'),
-  test('munged', 'munge', 'what that Slurm trusts'),
+  campaigns('slurmctld', 'slurmctld', 'runs a campaign on a Slurm of its own'),
+  campaigns('slurmd', 'slurmd', 'stands for the nodes of that Slurm'),
+  campaigns('sbatch', 'slurm-client', 'submits to that Slurm'),
+  campaigns('munged', 'munge', 'what that Slurm trusts'),
   test('chromium', 'chromium', 'looks at the page of a spec-diff'),
 ];
 
@@ -79,6 +79,10 @@ function series(program: string, debianPackage: string, why: string): Requiremen
 
 function kernels(program: string, debianPackage: string): Requirement {
   return { program, debianPackage, why: 'builds kernels from source', need: 'kernels' };
+}
+
+function campaigns(program: string, debianPackage: string, why: string): Requirement {
+  return { program, debianPackage, why, need: 'campaigns' };
 }
 
 function test(program: string, debianPackage: string, why: string): Requirement {
