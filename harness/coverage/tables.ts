@@ -1,3 +1,4 @@
+import { WORST_FIRST } from '../report/matrix.ts';
 import type { Ended } from '../report/tally.ts';
 import { codeTables } from './code-tables.ts';
 import type { ClauseCoverage, Coverage, Endings, Fault, FaultPair, IoctlCoverage, Results } from './coverage.ts';
@@ -38,19 +39,11 @@ const kernelTable = ({ kernels }: Coverage): Table => ({
   rows: kernels.map(({ kernel, revision, cases }, index) => [letterOf(index), kernel, revision, `${cases}`]),
 });
 
-const WORDS: readonly (readonly [Ended, string])[] = [
-  ['damaged', 'DAMAGED'],
-  ['diverges', 'DIFFERS'],
-  ['harness-error', 'error'],
-  ['host-lost', 'lost'],
-  ['known', 'known'],
-  ['unsupported', 'skipped'],
-  ['conforms', 'ok'],
-];
-
 const endingsText = (endings: Endings | null): string => {
   if (endings === null) return '-';
-  const told = WORDS.flatMap(([ended, word]) => (endings[ended] === undefined ? [] : [`${word} ${endings[ended]}`]));
+  const told = WORST_FIRST.flatMap(([ended, word]) =>
+    endings[ended] === undefined ? [] : [`${word} ${endings[ended]}`],
+  );
   return told.length === 0 ? 'no case' : told.join(' ');
 };
 

@@ -24,7 +24,8 @@ interface Row {
   readonly table?: boolean;
 }
 
-const WORST_FIRST: readonly (readonly [Ended, string])[] = [
+/** How cases can end, the worst first, and the word for it in tables. */
+export const WORST_FIRST: readonly (readonly [Ended, string])[] = [
   ['damaged', 'DAMAGED'],
   ['diverges', 'DIFFERS'],
   ['harness-error', 'error'],

@@ -10,14 +10,7 @@ const HUGE = 0x200000n;
 const PAGETABLE = 'drivers/iommu/iommufd/io_pagetable.c';
 
 /** The areas of a range, ascending. */
-export const areasIn = ({ areas }: Ioas, start: bigint, end: bigint): readonly Area[] => {
-  const found: Area[] = [];
-  areas.visit(start, end, (area) => {
-    found.push(area);
-    return true;
-  });
-  return found;
-};
+export const areasIn = ({ areas }: Ioas, start: bigint, end: bigint): readonly Area[] => areas.within(start, end);
 
 /** Whether `iova` and `length` go beyond the last IOVA; the length is not 0. */
 export const overflows = (iova: bigint, length: bigint): boolean => length > 0n && iova + length - 1n > TOP;

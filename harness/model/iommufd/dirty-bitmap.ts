@@ -2,7 +2,7 @@ import type { Clause } from '../../spec/clause.ts';
 import { rule } from '../clauses.ts';
 import { setBits } from '../type1/dirty-bitmap.ts';
 import type { AddressSpace } from '../world/address-space.ts';
-import type { Piece } from '../world/page-store.ts';
+import { byteOf } from '../world/page-store.ts';
 import type { Written } from './state.ts';
 
 /* How what was written comes into a bitmap. */
@@ -81,10 +81,4 @@ export const set = (bitmap: Bitmap, bits: Bits, keeps: typeof KEEPS.rule, by: Cl
 export const blur = (bitmap: Bitmap, bits: Bits, by: Clause): void => {
   const { address, size } = bytesOf(bitmap, bits);
   bitmap.space.fill(address, BigInt(size), undefined, by);
-};
-
-/** One byte of a piece; `undefined` when nobody can know it. */
-const byteOf = (piece: Piece, offset: number): number | undefined => {
-  if ('byte' in piece) return piece.byte;
-  return piece.unknown?.[offset] === 1 ? undefined : piece.bytes[offset];
 };

@@ -5,7 +5,7 @@ import { readStruct } from '../type1/argument.ts';
 import { u32Bytes } from '../type1/bytes.ts';
 import { attachingObjections, tableOf, unfitObjection } from './mock.ts';
 import type { Context, Device, Ioas, NestedTable, Other, PageTable } from './state.ts';
-import { idOfTable, isNew, type Joining, move } from './tables.ts';
+import { idOfTable, type Joining, move, newOf } from './tables.ts';
 
 /* A mock device that goes from one page table to another without a time between. */
 
@@ -46,7 +46,7 @@ const REPLACE = request<Context, ReplaceCall>({
       target,
       table,
       writable: argument.writable(0, sizeOf(iommuTestReplace)),
-      joins: () => (table?.kind === 'page table' && isNew(table) ? table : undefined),
+      joins: () => newOf(table),
     };
   },
   stages: ['device', 'object', 'place', 'pins', 'reply'],

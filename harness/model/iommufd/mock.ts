@@ -14,7 +14,7 @@ import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes } from '../type1/bytes.ts';
 import { NEXT_ID } from './ids.ts';
 import type { Context, Device, Ioas, NestedTable, Other, PageTable } from './state.ts';
-import { idOfTable, isNew, type Joining, joiningObjections, move, tableFor } from './tables.ts';
+import { idOfTable, type Joining, joiningObjections, move, newOf, tableFor } from './tables.ts';
 
 /* The mock device: what a test attaches to an IO address space or a page table where there is no hardware. */
 
@@ -70,7 +70,7 @@ const situation = (context: Context, asked: AttachCall['asked'], writable: boole
     table,
     writable,
     device: { kind: 'device', iommu: { dirtyTracking, nesting: true }, table: undefined },
-    joins: () => (table?.kind === 'page table' && isNew(table) ? table : undefined),
+    joins: () => newOf(table),
     ids: () => idsFor(context, table),
   };
 };

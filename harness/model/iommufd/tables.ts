@@ -18,6 +18,10 @@ export const tableFor = (ioas: Ioas, made: PageTable): PageTable =>
 export const isNew = (table: PageTable | NestedTable): boolean =>
   table.kind === 'page table' && !table.ioas.tables.has(table);
 
+/** A page table, if it is to be made. */
+export const newOf = (table: PageTable | NestedTable | undefined): PageTable | undefined =>
+  table?.kind === 'page table' && isNew(table) ? table : undefined;
+
 /** The id of a page table, or the one that it is going to have when `taken` are given before it. */
 export const idOfTable = (context: Context, table: PageTable | NestedTable, taken: readonly number[] = []): number => {
   const { law, objects } = context;

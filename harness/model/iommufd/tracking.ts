@@ -1,5 +1,5 @@
 import { greatest, least } from '../world/big.ts';
-import { type Interval, IntervalMap } from '../world/interval-map.ts';
+import { IntervalMap } from '../world/interval-map.ts';
 import type { Area, Context, Ioas, PageTable, Tracking, Written } from './state.ts';
 
 /* What devices wrote through a page table. An IOMMU marks entries, which may be larger than what was written. */
@@ -42,15 +42,6 @@ const entryAt = (context: Context, ioas: Ioas, area: Area, iova: bigint): Writte
   }
 };
 
-const overlapping = <E extends Interval>(map: IntervalMap<E>, start: bigint, end: bigint): readonly E[] => {
-  const found: E[] = [];
-  map.visit(start, end, (entry) => {
-    found.push(entry);
-    return true;
-  });
-  return found;
-};
-
 /** A device writes a byte. */
 export const write = (context: Context, { ioas, tracking }: PageTable, iova: bigint): void => {
   const area = ioas.areas.containing(iova);
@@ -60,13 +51,13 @@ export const write = (context: Context, { ioas, tracking }: PageTable, iova: big
     tracking.vague.add(area);
     return;
   }
-  for (const { start } of overlapping(tracking.written, entry.start, entry.end)) tracking.written.delete(start);
+  for (const { start } of tracking.written.within(entry.start, entry.end)) tracking.written.delete(start);
   tracking.written.insert(entry);
 };
 
 /** What of a range was written and not cleared since, ascending, cut to the range. */
 export const writtenIn = ({ written }: Tracking, start: bigint, end: bigint): readonly Written[] =>
-  overlapping(written, start, end).map((one) => ({
+  written.within(start, end).map((one) => ({
     start: greatest(one.start, start),
     end: least(one.end, end),
   }));
@@ -77,7 +68,7 @@ export const vagueIn = ({ vague }: Tracking, start: bigint, end: bigint): readon
 
 /** Nothing of a range counts as written any more; entries that lie in it only in part are cut. */
 export const clear = ({ written, vague }: Tracking, start: bigint, end: bigint): void => {
-  for (const one of overlapping(written, start, end)) {
+  for (const one of written.within(start, end)) {
     written.delete(one.start);
     if (one.start < start) written.insert({ start: one.start, end: start });
     if (one.end > end) written.insert({ start: end, end: one.end });

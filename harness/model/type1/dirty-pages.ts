@@ -2,7 +2,7 @@ import type { Clause } from '../../spec/clause.ts';
 import { type Holds, rule } from '../clauses.ts';
 import type { Law } from '../law.ts';
 import type { AddressSpace } from '../world/address-space.ts';
-import type { Piece } from '../world/page-store.ts';
+import { byteOf } from '../world/page-store.ts';
 import { bitmapBytes, type DirtyPages, type Span, type Stretch, stretches } from './dirty-bitmap.ts';
 import { MARKED_PAGES } from './pin-dirty.ts';
 import type { Mapping } from './state.ts';
@@ -157,12 +157,6 @@ const openBytes = (
     }
   });
   return open;
-};
-
-/** One byte of a piece; `undefined` when nobody can know it. */
-const byteOf = (piece: Piece, offset: number): number | undefined => {
-  if ('byte' in piece) return piece.byte;
-  return piece.unknown?.[offset] === 1 ? undefined : piece.bytes[offset];
 };
 
 export const DIRTY_PAGE_CLAUSES = [DIRTY_PAGES, BIT_POSITION, WRITTEN_WORDS, HOLES];

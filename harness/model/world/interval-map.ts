@@ -134,6 +134,16 @@ export class IntervalMap<E extends Interval> {
   }
 
   /** All entries in ascending order. */
+  /** The entries that have a number in common with [start, end), in order. */
+  within(start: bigint, end: bigint): readonly E[] {
+    const found: E[] = [];
+    this.visit(start, end, (entry) => {
+      found.push(entry);
+      return true;
+    });
+    return found;
+  }
+
   *[Symbol.iterator](): Generator<E> {
     for (const leaf of this.#leaves) yield* leaf.entries;
   }

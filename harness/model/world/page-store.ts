@@ -39,6 +39,12 @@ export type Piece = { readonly size: number; readonly by: Clause | undefined } &
   | { readonly byte: number | undefined }
 );
 
+/** One byte of a piece; `undefined` when nobody can know it. */
+export const byteOf = (piece: Piece, offset: number): number | undefined => {
+  if ('byte' in piece) return piece.byte;
+  return piece.unknown?.[offset] === 1 ? undefined : piece.bytes[offset];
+};
+
 /**
  * Pages and their bytes, whoever maps them. Byte positions and page indexes count from the store's first page. Memory is
  * taken for what was written, never for what there is: a fill of gigabytes is one entry, a page that was never written

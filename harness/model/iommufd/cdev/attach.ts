@@ -9,7 +9,7 @@ import { type Found, readStruct } from '../../type1/argument.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
 import { ioasOf, meet } from '../reserved.ts';
 import type { Ioas, NestedTable, Other, PageTable } from '../state.ts';
-import { idOfTable, isNew, type Joining, joiningObjections, move, tableFor } from '../tables.ts';
+import { idOfTable, type Joining, joiningObjections, move, newOf, tableFor } from '../tables.ts';
 import { hardwareTable, isHardware } from './hardware.ts';
 import type { BoundCdev } from './state.ts';
 
@@ -58,7 +58,7 @@ const ATTACH = request<BoundCdev, AttachCall>({
       target,
       table,
       writable: argument.writable(PT_AT, PT_SIZE),
-      joins: () => (table?.kind === 'page table' && isNew(table) ? table : undefined),
+      joins: () => newOf(table),
     };
   },
   leavesOpen: ({ context }) => context.unclear,
