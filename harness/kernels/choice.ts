@@ -163,13 +163,7 @@ const headersOf = async (
   if (canBuildFor(base)) return {};
   if (headers !== undefined) return { headers };
   if (own !== undefined) throw new HostTrouble("they are not built for a kernel of one's own");
-  const manifest = await readManifest(base);
-  if (manifest.config !== undefined) {
-    throw new HostTrouble(
-      `${base} was built before what they need was kept: remove it from ${cache}/kernels, and it is built again`,
-    );
-  }
-  return { headers: await fetchHeaders(manifest, release, { cache }) };
+  return { headers: await fetchHeaders(await readManifest(base), release, { cache }) };
 };
 
 const testModule = async (

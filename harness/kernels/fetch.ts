@@ -115,8 +115,8 @@ const countedForm = ({ counted }: KernelManifest): readonly string[] =>
 
 /** Everything that decides what a kernel's folder holds, and this code's own idea of it. */
 const keyOf = (manifest: KernelManifest, packages: readonly ArchivedPackage[], recipe: readonly string[]): string => {
-  // That of packages changed when their configuration came to be kept, too.
-  const form = recipe.length === 0 ? 'form 2' : 'form 1';
+  // That of packages changed when their configuration came to be kept, too; that of built ones when what modules need did.
+  const form = recipe.length === 0 ? 'form 2' : 'form 3';
   const parts = [form, packages.map(({ sha256 }) => sha256), manifest.modules, ...recipe];
   const key = JSON.stringify(manifest.further.length === 0 ? parts : [...parts, { further: manifest.further }]);
   return `${manifest.name}-${createHash('sha256').update(key).digest('hex').slice(0, 16)}`;
