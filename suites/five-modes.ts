@@ -1,6 +1,6 @@
 import { eduOf } from '../harness/cases/edu.ts';
 import { type Ground, groundIn, inModes, type Mode, type Prepared, table } from '../harness/cases/five-modes.ts';
-import { type Actor, inline, type Said, type Scenario } from '../harness/cases/index.ts';
+import { type Actor, doesNotReach, inline, type Said, type Scenario } from '../harness/cases/index.ts';
 import { encode } from '../harness/uapi/struct.ts';
 import * as uapi from '../harness/uapi/vfio.ts';
 
@@ -73,8 +73,12 @@ inModes(table.MAP_BEYOND, (s, mode) => groundIn(s, mode).map({ iova: 0xfffffffff
 inModes(table.MAP_MEMORY_BEYOND, (s, mode) => groundIn(s, mode).map({ ...A, vaddr: 0xffffffffffffe000n }));
 inModes(table.MAP_MEMORY_TO_TOP, (s, mode) => groundIn(s, mode).map({ ...A, size: PAGE, vaddr: 0xfffffffffffff000n }));
 const OUTSIDE = { iova: 1n << 60n, size: PAGE };
-inModes(table.MAP_OUTSIDE, (s, mode) => groundIn(s, mode).map(OUTSIDE));
-inModes(table.MAP_OUTSIDE_LAZY, (s, mode) => groundIn(s, mode, 'iommu').map(OUTSIDE));
+const mapsOutside = (s: Scenario, mode: Mode, prepared: Prepared): Said => {
+  s.needs(doesNotReach(OUTSIDE.iova));
+  return groundIn(s, mode, prepared).map(OUTSIDE);
+};
+inModes(table.MAP_OUTSIDE, (s, mode) => mapsOutside(s, mode, 'device'));
+inModes(table.MAP_OUTSIDE_LAZY, (s, mode) => mapsOutside(s, mode, 'iommu'));
 inModes(table.MAP_RESERVED, (s, mode) => groundIn(s, mode).map({ iova: 0xfee00000n, size: PAGE }));
 const mapsHole = (s: Scenario, mode: Mode, prepared: Prepared): Said => {
   const g = groundIn(s, mode, prepared);

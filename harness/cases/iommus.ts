@@ -26,6 +26,20 @@ export const translates = (width: Width): Need => ({
   met: ({ iommu }) => iommu.kind !== 'none' && iommu.aperture.end === lastIova(width),
 });
 
+/** Page sizes of VT-d, of AMD's driver of 6.1 and of 7.2 (tables of 48 bits), and of QEMU's virtio-iommu, one bit each. */
+export const PAGE_SIZES: Readonly<Record<string, bigint>> = {
+  '4 KiB, 2 MiB, 1 GiB': 0x40201000n,
+  'every power of two but 512 GiB': 0xffff_ff7f_ffff_f000n,
+  'every power of two below 256 TiB but 512 GiB': 0x7f7f_ffff_f000n,
+  'every power of two': 0xffff_ffff_ffff_f000n,
+};
+
+/** For cases about all the page sizes that an IOMMU has. */
+export const mapsPagesOf = (sizes: bigint): Need => ({
+  reason: `the IOMMU has other page sizes than 0x${sizes.toString(16)}`,
+  met: ({ iommu }) => iommu.pageSizes === sizes,
+});
+
 /** For cases with an IOVA that the IOMMU must not reach. */
 export const doesNotReach = (iova: bigint): Need => ({
   reason: `the IOMMU translates 0x${iova.toString(16)}`,

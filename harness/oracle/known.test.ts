@@ -1,6 +1,7 @@
 import { expect } from 'chai';
+import type { Platform } from '../program/platform.ts';
 import { UsageTrouble } from '../trouble.ts';
-import { byExpiry, explainedBy, parseKnownDifferences } from './known.ts';
+import { byExpiry, explainedBy, type Place, parseKnownDifferences } from './known.ts';
 import type { Divergence, Verdict } from './verdict.ts';
 
 const ENTRY = `differences:
@@ -45,7 +46,26 @@ const FLEETING = `differences:
     reason: The IOMMU of these machines tells no such capability.
     link: https://example.org/1
     expires: 2026-06-30
+  - id: behind-virtio
+    clause: info/argsz
+    shownBy: '^info/argsz'
+    kernel: '^6'
+    iommu: [virtio]
+    observed: 'EINVAL'
+    reason: This driver tells no such capability.
 `;
+
+interface Where {
+  readonly name?: string;
+  readonly kernel?: string;
+  readonly iommu?: Platform['iommu']['kind'];
+}
+
+const at = ({ name = 'vm', kernel = '6.1', iommu = 'intel' }: Where): Place => ({
+  name,
+  kernel,
+  platform: { iommu: { kind: iommu } },
+});
 
 const divergence = (clause: string, observed: string): Divergence => ({
   step: 0,
@@ -129,28 +149,32 @@ describe('known differences', () => {
   };
   for (const [title, { caseId = 'info/x: y', kernel = '6.1.0-1-amd64', verdict, ids }] of Object.entries(rows)) {
     it(title, () => {
-      expect(explainedBy(known, caseId, { name: 'vm', kernel }, verdict).map((one) => one.id)).to.deep.equal(ids);
+      expect(explainedBy(known, caseId, at({ kernel }), verdict).map((one) => one.id)).to.deep.equal(ids);
     });
   }
 
   const fleeting = parseKnownDifferences(FLEETING, 'known.yaml');
-  const places: readonly [host: string, ids: readonly string[]][] = [
-    ['ssh:lab7', ['on-lab-machines']],
-    ['vm', []],
-    ['other-ssh:lab7', []],
+  const places: readonly [where: string, place: Place, ids: readonly string[]][] = [
+    ['ssh:lab7', at({ name: 'ssh:lab7' }), ['on-lab-machines']],
+    ['vm', at({}), []],
+    ['other-ssh:lab7', at({ name: 'other-ssh:lab7' }), []],
+    ['vm behind virtio-iommu', at({ iommu: 'virtio' }), ['behind-virtio']],
   ];
-  for (const [name, ids] of places) {
-    it(`of a host explain ${ids.length === 0 ? 'nothing' : 'what they are for'} on ${name}`, () => {
+  for (const [where, place, ids] of places) {
+    it(`explain ${ids.length === 0 ? 'nothing' : 'what they are for'} on ${where}`, () => {
       const verdict = diverges(divergence('info/argsz', 'EINVAL'));
-      const found = explainedBy(fleeting, 'info/argsz: x', { name, kernel: '6.1' }, verdict);
+      const found = explainedBy(fleeting, 'info/argsz: x', place, verdict);
       expect(found.map((one) => one.id)).to.deep.equal(ids);
     });
   }
 
   it('explain something up to their last day', () => {
     const ids = (today: string) => byExpiry(fleeting, today).known.map((one) => one.id);
-    expect([ids('2026-06-30'), ids('2026-07-01')]).to.deep.equal([['on-lab-machines'], []]);
-    expect(byExpiry(fleeting, '2026-07-01').expired).to.deep.equal(fleeting);
+    expect([ids('2026-06-30'), ids('2026-07-01')]).to.deep.equal([
+      ['on-lab-machines', 'behind-virtio'],
+      ['behind-virtio'],
+    ]);
+    expect(byExpiry(fleeting, '2026-07-01').expired).to.deep.equal(fleeting.slice(0, 1));
   });
 
   const mistakes: Record<string, [text: string, message: RegExp]> = {

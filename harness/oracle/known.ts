@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
+import type { Platform } from '../program/platform.ts';
 import { UsageTrouble } from '../trouble.ts';
 import { parseYaml } from '../yaml.ts';
 import type { Damage, Divergence, Verdict } from './verdict.ts';
@@ -23,6 +24,8 @@ const KnownDifference = z
     kernel: z.string(),
     /** Hosts by name (a regular expression on `vm`, `local`, `ssh:NAME`); absent: any. */
     host: z.string().optional(),
+    /** The only IOMMUs behind which it shows; absent: any. */
+    iommu: z.array(z.enum(['intel', 'amd', 'virtio', 'smmuv3', 'none'])).optional(),
     /** What the kernel is known to do: a regular expression on the observation's one-line text. */
     observed: z.string().optional(),
     /** In its place: a regular expression on the first line of what its log is known to show. */
@@ -66,14 +69,17 @@ const compile = (known: KnownDifference, path: string): void => {
   }
 };
 
-/** Where a case ran: a host by its name, and the kernel there. */
+/** Where a case ran: a host by its name, the kernel there, and its IOMMU. */
 export interface Place {
   readonly name: string;
   readonly kernel: string;
+  readonly platform: { readonly iommu: Pick<Platform['iommu'], 'kind'> };
 }
 
-const isAt = (known: KnownDifference, { name, kernel }: Place): boolean =>
-  new RegExp(known.kernel).test(kernel) && new RegExp(known.host ?? '').test(name);
+const isAt = (known: KnownDifference, { name, kernel, platform: { iommu } }: Place): boolean =>
+  new RegExp(known.kernel).test(kernel) &&
+  new RegExp(known.host ?? '').test(name) &&
+  known.iommu?.includes(iommu.kind) !== false;
 
 /** The entries that still explain something on a day (`2026-01-31`), and those that have expired. */
 export const byExpiry = (
