@@ -95,12 +95,12 @@ export const ROOMS: readonly Room[] = [
       lint: 'all',
       model: 'all',
       oracle: 'all',
+      program: 'all',
       report: 'all',
       revisions: 'all',
       scale: 'all',
       spec: 'all',
+      wire: 'all',
     },
-    // Whatever is read from outside is damaged in one place, lines of the helper and programs among it.
-    tests: { program: 'all', wire: 'all' },
   },
 ];

@@ -59,7 +59,7 @@ export const each = <Row>(rows: Readonly<Record<string, Row>>, write: (s: Scenar
 };
 
 /** Tells Mocha how a case ended; known differences pass. */
-const settle = (context: Mocha.Context, record: CaseRecord): void => {
+export const settle = (context: Mocha.Context, record: CaseRecord): void => {
   attachRecord(context.runnable(), record);
   switch (record.verdict) {
     case 'conforms':

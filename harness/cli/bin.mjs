@@ -3,7 +3,13 @@
 import { register } from 'tsx/esm/api';
 
 register();
-const { main } = await import('./main.ts');
+const { faultText, main } = await import('./main.ts');
+process.on('uncaughtException', (error) => {
+  // While cases run, Mocha listens too, and lays it to the one that runs.
+  if (process.listenerCount('uncaughtException') > 1) return;
+  console.error(faultText(error));
+  process.exit(75);
+});
 // A reader that leaves early (head) has what it wanted.
 process.stdout.on('error', () => undefined);
 const exitCode = await main(process.argv.slice(2));

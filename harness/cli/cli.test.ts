@@ -51,6 +51,11 @@ const REFUSED: Readonly<Record<string, readonly [args: readonly string[], exitCo
     /--iommu is for the vm/,
   ],
   'an unknown kernel to list': [['list', 'hosts', '--kernel', '5.4'], EXIT.usage, /there is no kernel "5\.4"/],
+  'a program that is not there': [
+    ['run', '--host', 'none', '--program', '/nowhere'],
+    EXIT.usage,
+    /cannot read \/nowhere/,
+  ],
   'an unknown suite': [['run', '--host', 'none', '--suite', 'nothing'], EXIT.usage, /no suite "nothing"/],
   'a time that is none': [['run', '--timeout', 'soon'], EXIT.usage, /--timeout takes a duration/],
   'repeats of a model': [['run', '--host', 'none', '--repeat', '2'], EXIT.usage, /--repeat is for hosts/],

@@ -7,6 +7,7 @@ import { diff } from './commands/diff.ts';
 import { doctor } from './commands/doctor.ts';
 import { exportReport } from './commands/export.ts';
 import { hosts } from './commands/hosts.ts';
+import { judge } from './commands/judge.ts';
 import { kernel } from './commands/kernel.ts';
 import { lint } from './commands/lint.ts';
 import { list } from './commands/list.ts';
@@ -19,6 +20,7 @@ import { helpOf, parseOptions } from './options.ts';
 /** Every command, in the order in which help names them. */
 export const COMMANDS: readonly Command[] = [
   run,
+  judge,
   kernel,
   list,
   diff,
@@ -48,18 +50,27 @@ const overview = (): string =>
     '            124 time limit, 130 interrupted',
   ].join('\n');
 
-/** The command line: one face over the rest. Returns the exit code; every expected trouble is one line on stderr. */
-export const main = async (argv: readonly string[]): Promise<number> => {
+/** What is to be read of a fault of the harness: where it is. It says nothing of a kernel, and must not end like a finding. */
+export const faultText = (error: unknown): string =>
+  `vfio-conform: a fault of the harness itself, which says nothing of a kernel; please report it:\n${
+    error instanceof Error ? (error.stack ?? error.message) : String(error)
+  }`;
+
+/**
+ * The command line: one face over the rest. Returns the exit code; every expected trouble is one line on stderr, and what
+ * nobody expected ends with the code of trouble, not with that of a kernel that differs.
+ */
+export const main = async (argv: readonly string[], commands: readonly Command[] = COMMANDS): Promise<number> => {
   const [name, ...rest] = argv;
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     console.log(overview());
     return name === undefined ? EXIT.usage : 0;
   }
   try {
-    const command = COMMANDS.find((one) => one.name === name);
+    const command = commands.find((one) => one.name === name);
     if (command === undefined) {
       throw new UsageTrouble(
-        `unknown command "${name}"; expected one of: ${COMMANDS.map((one) => one.name).join(', ')} (see vfio-conform --help)`,
+        `unknown command "${name}"; expected one of: ${commands.map((one) => one.name).join(', ')} (see vfio-conform --help)`,
       );
     }
     if (rest.includes('--help') || rest.includes('-h')) {
@@ -68,7 +79,10 @@ export const main = async (argv: readonly string[]): Promise<number> => {
     }
     return await command.run(parseOptions(command, rest));
   } catch (error) {
-    if (!(error instanceof Trouble)) throw error;
+    if (!(error instanceof Trouble)) {
+      console.error(faultText(error));
+      return EXIT.hostTrouble;
+    }
     console.error(`vfio-conform: ${error.message}`);
     return error.exitCode;
   }

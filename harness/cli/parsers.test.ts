@@ -21,6 +21,7 @@ import { readResults } from '../report/read-results.ts';
 import { revisionNamed } from '../revisions/index.ts';
 import { readPlan } from '../scale/plan.ts';
 import { Trouble } from '../trouble.ts';
+import { readAnswers } from '../wire/answers.ts';
 import { parseGreeting } from '../wire/protocol.ts';
 
 /* Whatever comes from outside is read, or refused in plain words: nothing else may happen. */
@@ -130,6 +131,10 @@ const READERS: Readonly<Record<string, Reader>> = {
   'a program': { sample: PROGRAM, read: (text) => parseProgram(text) },
   'a greeting': { sample: 'vfio-conform-helper 1 abc 6.1.0 4096 7', read: parseGreeting },
   'an observation': { sample: '3 0 12 - 00*8,0011223344556677', read: (text) => parseObservation(text, 4096) },
+  'what was answered to a program': {
+    sample: 'begin 0\n0 3 0\n1.0-9 -1 22 out=00*8 trampled=-1,32\n2 !died signal 9\nlog 4,1,2,-;x\nend 0 77 done\n',
+    read: (text) => readAnswers(text, 'answers.txt'),
+  },
   'a kernel log': { sample: LOG, read: (text) => splats(text.split('\n')) },
   'a list of host keys': {
     sample:

@@ -3,8 +3,9 @@ import { basename, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import Mocha from 'mocha';
 import type { Case } from '../cases/case.ts';
+import { GIVEN } from '../cases/given-program.ts';
 import type { Session } from '../cases/session.ts';
-import { loadFor } from '../cases/suite.ts';
+import { loadFor, settle } from '../cases/suite.ts';
 import { UsageTrouble } from '../trouble.ts';
 
 const FOLDER = fileURLToPath(new URL('../../suites', import.meta.url));
@@ -22,6 +23,8 @@ export interface Selection {
   readonly areas: readonly string[];
   /** Texts of which a case's id must contain one; all when empty. */
   readonly texts: readonly string[];
+  /** Cases that stand in no suite; where there are some, only the areas that are named are run beside them. */
+  readonly given?: readonly Case[];
 }
 
 /** Loads the suites' files into Mocha for a session, told of each before. Cases that are not selected are not even registered. */
@@ -35,10 +38,12 @@ export const loadSuites = async (
     if (areas().includes(area)) continue;
     throw new UsageTrouble(`there is no suite "${area}"; there are: ${areas().join(', ')}`);
   }
-  const { texts } = selection;
-  loadFor({ session, selected: (id) => texts.length === 0 || texts.some((text) => id.includes(text)) });
+  const { texts, given = [] } = selection;
+  const selected = (id: string): boolean => texts.length === 0 || texts.some((text) => id.includes(text));
+  loadFor({ session, selected });
   const mocha = new Mocha({ ui: 'bdd', timeout: 0, forbidOnly: true, ...(reporter === undefined ? {} : { reporter }) });
-  const files = (selection.areas.length === 0 ? areas() : selection.areas).map((area) => join(FOLDER, `${area}.ts`));
+  const meant = selection.areas.length === 0 && given.length === 0 ? areas() : selection.areas;
+  const files = meant.map((area) => join(FOLDER, `${area}.ts`));
   for (const file of files) mocha.addFile(file);
   mocha.suite.on('pre-require', (_context: unknown, file: string) => begins(basename(file, '.ts')));
   await mocha.loadFilesAsync().catch(async (cause: unknown) => {
@@ -46,7 +51,21 @@ export const loadSuites = async (
     for (const file of files) await import(pathToFileURL(file).href);
     throw cause;
   });
+  const theirs = given.filter(({ id }) => selected(id));
+  if (theirs.length > 0) addGiven(mocha, session, theirs);
   return mocha;
+};
+
+const addGiven = (mocha: Mocha, session: Session, cases: readonly Case[]): void => {
+  const suite = Mocha.Suite.create(mocha.suite, GIVEN);
+  for (const one of cases) {
+    session.add(one);
+    suite.addTest(
+      new Mocha.Test(one.title, async function (this: Mocha.Context) {
+        settle(this, await session.run(one));
+      }),
+    );
+  }
 };
 
 /** For what only looks at cases; without it none is kept. */

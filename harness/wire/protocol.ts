@@ -113,7 +113,7 @@ export const parseGreeting = (line: string, opsHash = OPS_HASH): Greeting => {
 };
 
 /** Reads any later line; throws Malformed. `maxBytes` bounds an observation's `out`. */
-const parseReply = (line: string, maxBytes: number): Reply => {
+export const parseReply = (line: string, maxBytes: number): Reply => {
   const code = line.charCodeAt(0);
   // Nearly all lines are observations, and only those begin with a digit.
   if (code >= 0x30 && code <= 0x39) return { kind: 'observation', observation: parseObservation(line, maxBytes) };

@@ -1,10 +1,10 @@
-import { readFile, stat } from 'node:fs/promises';
 import type { Finding } from '../../lint/finding.ts';
 import { lint as lintText } from '../../lint/index.ts';
 import { MOST_BYTES } from '../../lint/patch.ts';
 import { revisionNamed } from '../../revisions/index.ts';
 import { EXIT, UsageTrouble } from '../../trouble.ts';
 import type { Command } from '../command.ts';
+import { readText } from '../read-text.ts';
 
 export const lint: Command = {
   name: 'lint',
@@ -32,7 +32,11 @@ export const lint: Command = {
       throw new UsageTrouble(`lint takes one file, found ${given.words.length} (see vfio-conform lint --help)`);
     }
     const revision = revisionNamed(given.text('revision') ?? 'linux-6.1');
-    const { findings, unread, judged } = lintText(await readText(file), file, revision);
+    const { findings, unread, judged } = lintText(
+      await readText(file, 'a C header, a patch or a mailbox', MOST_BYTES),
+      file,
+      revision,
+    );
     if (given.on('json')) {
       console.log(
         JSON.stringify({ file, revision: revision.id, judged, findings: findings.map(asData), unread }, null, 2),
@@ -54,17 +58,3 @@ const asData = ({ line, clause, text }: Finding) => ({
   says: clause.says,
   source: clause.source,
 });
-
-const readText = async (file: string): Promise<string> => {
-  try {
-    const found = await stat(file);
-    // Neither a device nor a pipe, which may have no end.
-    if (!found.isFile()) throw new UsageTrouble(`${file} is no file: expected a C header, a patch or a mailbox`);
-    if (found.size > MOST_BYTES)
-      throw new UsageTrouble(`${file} has ${found.size} bytes, expected at most ${MOST_BYTES}`);
-    return await readFile(file, 'utf8');
-  } catch (cause) {
-    if (cause instanceof UsageTrouble) throw cause;
-    throw new UsageTrouble(`cannot read ${file}: ${cause instanceof Error ? cause.message : cause}`, { cause });
-  }
-};

@@ -1,15 +1,16 @@
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type Mocha from 'mocha';
+import type { Case } from '../../cases/case.ts';
 import type { MakeModel } from '../../cases/check-case.ts';
+import { givenCase } from '../../cases/given-program.ts';
 import { modelPlatform } from '../../cases/model-platform.ts';
 import { createSession, type Session } from '../../cases/session.ts';
 import type { Host, HostFacts } from '../../hosts/host.ts';
 import { DEFAULT_IOMMU, type IommuProfile, iommuProfileNamed } from '../../hosts/iommu-profiles.ts';
 import { type KernelChoice, kernelNamed, kernelOfOnesOwn, kernelWithPatches } from '../../kernels/choice.ts';
 import { createModel } from '../../model/create-model.ts';
-import { byExpiry, type KnownDifference, readKnownDifferences } from '../../oracle/known.ts';
+import { byExpiry } from '../../oracle/known.ts';
 import { openReport, type Report } from '../../report/index.ts';
 import { checkIsFree } from '../../report/live.ts';
 import { revisionNamed } from '../../revisions/index.ts';
@@ -22,9 +23,11 @@ import { endings } from '../endings.ts';
 import { labGiven, repeatingOf } from '../given.ts';
 import { inspectBuild } from '../inspect-build.ts';
 import { createKernelCounts } from '../kernel-code.ts';
+import { knownDifferences } from '../known-differences.ts';
 import { runMatrix } from '../matrix.ts';
 import { checkHostRequest, type HostRequest, openHosts } from '../open-host.ts';
 import { duration, wholeNumber } from '../options.ts';
+import { readProgram } from '../read-text.ts';
 import { askedOf, checkIsSameRun, type Resumption, readResumption } from '../resume.ts';
 import { loadSuites, type Selection } from '../suites.ts';
 import { versionOfProject } from '../version.ts';
@@ -59,6 +62,12 @@ export const run: Command = {
     { name: 'iommu', value: 'PROFILE', says: 'IOMMU of the vm (default intel-39; see list hosts)' },
     { name: 'device', value: 'ADDRESS', repeatable: true, says: 'PCI device that may be used on local and ssh hosts' },
     { name: 'suite', value: 'AREA', repeatable: true, says: 'only the cases of this area (see list cases)' },
+    {
+      name: 'program',
+      value: 'FILE',
+      repeatable: true,
+      says: 'a program of your own (docs/program-format.md), in place of the suites that are not named',
+    },
     { name: 'grep', value: 'TEXT', repeatable: true, says: 'only cases whose id contains this text' },
     {
       name: 'report',
@@ -96,6 +105,7 @@ export const run: Command = {
     ['vfio-conform run --patches v3.mbox --base 6.1', 'your own series, built and booted'],
     ["vfio-conform run --grep 'map/overlap: identical'", 'one case'],
     ['vfio-conform run --suite map --suite unmap --report /tmp/report', 'two areas, report elsewhere'],
+    ['vfio-conform run --program reproducer.txt --kernel 6.1,7.2', 'a program of your own on two kernels'],
     ['vfio-conform run --resume reports/latest', 'the last run, which was cut off, to its end'],
     ['vfio-conform run --host ssh:lab1 --device 0000:3b:00.0', 'a lab machine, with the one device that may be used'],
   ],
@@ -111,7 +121,7 @@ export const run: Command = {
 };
 
 /** The options that a run on several kernels hands on. */
-const SHARED = ['iommu', 'suite', 'grep', 'known', 'timeout', 'repeat', 'retries'] as const;
+const SHARED = ['iommu', 'suite', 'program', 'grep', 'known', 'timeout', 'repeat', 'retries'] as const;
 
 /** Several kernels: everything is checked before the first one boots. */
 const runOnEach = async (kernels: readonly string[], given: Given): Promise<number> => {
@@ -143,7 +153,11 @@ const runSuites = async (given: Given, resumption?: Resumption): Promise<number>
     say: (line) => console.error(line),
   };
   const revision = revisionNamed(given.text('revision') ?? request.kernel.revision);
-  const selection: Selection = { areas: given.texts('suite'), texts: given.texts('grep') };
+  const selection: Selection = {
+    areas: given.texts('suite'),
+    texts: given.texts('grep'),
+    given: await programsGiven(given),
+  };
   const timeoutMs = duration('timeout', given.text('timeout') ?? '1h');
   checkHostRequest(request);
   const retries = wholeNumber('retries', given.text('retries') ?? '1', 0, 10);
@@ -201,6 +215,10 @@ const modelOf =
   (platform, lets) =>
     createModel(revision, platform, lets);
 
+/** The programs that `--program` names, each once. */
+const programsGiven = (given: Given): Promise<readonly Case[]> =>
+  Promise.all([...new Set(given.texts('program'))].map(async (file) => givenCase(file, await readProgram(file))));
+
 /** What `--kernel`, or `--patches` and `--base`, name. */
 const kernelGiven = async (given: Given): Promise<KernelChoice> => {
   const [kernel, patches, base] = [given.text('kernel'), given.text('patches'), given.text('base')];
@@ -238,20 +256,6 @@ const finish = async (
 
 const runMocha = (mocha: Mocha): Promise<void> => new Promise((resolve) => void mocha.run(() => resolve()));
 
-/** The differences of a file that was named; otherwise of the revision's own file and of those of its bases, where they have one. */
-const knownDifferences = async (
-  path: string | undefined,
-  revision: Revision | undefined,
-): Promise<readonly KnownDifference[]> => {
-  if (path !== undefined) return readKnownDifferences(path);
-  if (revision === undefined) return [];
-  const file = join(ROOT, 'fixtures', 'known-differences', `${revision.id.replaceAll('/', '-')}.yaml`);
-  const own = existsSync(file) ? await readKnownDifferences(file) : [];
-  // What is known of a clause of the base says nothing about another that stands in its place.
-  const inherited = await knownDifferences(undefined, revision.base);
-  return [...own, ...inherited.filter(({ clause }) => !(clause in revision.clauses))];
-};
-
 const newReportFolder = (): string =>
   join(ROOT, 'reports', new Date().toISOString().replace(/[:.]/g, '-').replace('Z', ''));
 
@@ -283,6 +287,7 @@ const metaOf = (
       'iommu',
       'device',
       'known',
+      'program',
     ].flatMap((name) => given.texts(name).flatMap((text) => [`--${name}`, text])),
   };
 };
