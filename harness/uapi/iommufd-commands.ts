@@ -74,7 +74,29 @@ export const iommuHwptInvalidate = struct('iommu_hwpt_invalidate', {
   __reserved: u32,
 });
 
-const iommuFaultAlloc = struct('iommu_fault_alloc', { size: u32, flags: u32, out_fault_id: u32, out_fault_fd: u32 });
+export const iommuFaultAlloc = struct('iommu_fault_alloc', {
+  size: u32,
+  flags: u32,
+  out_fault_id: u32,
+  out_fault_fd: u32,
+});
+
+/** What is read from a fault queue. */
+export const iommuHwptPgfault = struct('iommu_hwpt_pgfault', {
+  /** IOMMU_PGFAULT_FLAGS_*. */
+  flags: u32,
+  dev_id: u32,
+  pasid: u32,
+  grpid: u32,
+  perm: u32,
+  __reserved: u32,
+  addr: u64,
+  length: u32,
+  cookie: u32,
+});
+
+/** What is written to a fault queue. */
+export const iommuHwptPageResponse = struct('iommu_hwpt_page_response', { cookie: u32, code: u32 });
 
 const iommuViommuAlloc = struct('iommu_viommu_alloc', {
   size: u32,
@@ -124,6 +146,13 @@ export const IOMMU_HWPT_SET_DIRTY_TRACKING = 0x3b8bn;
 export const IOMMU_HWPT_GET_DIRTY_BITMAP = 0x3b8cn;
 export const IOMMU_HWPT_INVALIDATE = 0x3b8dn;
 
+export const IOMMU_FAULT_QUEUE_ALLOC = 0x3b8en;
+
+export const IOMMU_PGFAULT_FLAGS_PASID_VALID = 1 << 0;
+export const IOMMU_PGFAULT_FLAGS_LAST_PAGE = 1 << 1;
+export const IOMMUFD_PAGE_RESP_SUCCESS = 0;
+export const IOMMUFD_PAGE_RESP_INVALID = 1;
+
 export const IOMMU_HWPT_ALLOC_NEST_PARENT = 1 << 0;
 export const IOMMU_HWPT_ALLOC_DIRTY_TRACKING = 1 << 1;
 export const IOMMU_HWPT_FAULT_ID_VALID = 1 << 2;
@@ -164,7 +193,7 @@ export const IOMMUFD_COMMANDS: readonly Command[] = [
   command('IOMMU_HWPT_SET_DIRTY_TRACKING', IOMMU_HWPT_SET_DIRTY_TRACKING, iommuHwptSetDirtyTracking),
   command('IOMMU_HWPT_GET_DIRTY_BITMAP', IOMMU_HWPT_GET_DIRTY_BITMAP, iommuHwptGetDirtyBitmap),
   command('IOMMU_HWPT_INVALIDATE', IOMMU_HWPT_INVALIDATE, iommuHwptInvalidate),
-  command('IOMMU_FAULT_QUEUE_ALLOC', 0x3b8en, iommuFaultAlloc),
+  command('IOMMU_FAULT_QUEUE_ALLOC', IOMMU_FAULT_QUEUE_ALLOC, iommuFaultAlloc),
   command('IOMMU_IOAS_MAP_FILE', uapi.IOMMU_IOAS_MAP_FILE, uapi.iommuIoasMapFile),
   command('IOMMU_VIOMMU_ALLOC', 0x3b90n, iommuViommuAlloc, offsetOf(iommuViommuAlloc, 'data_len')),
   command('IOMMU_VDEVICE_ALLOC', 0x3b91n, iommuVdeviceAlloc),

@@ -41,6 +41,18 @@ export const iommuTestCheckIotlb = struct('iommu_test_cmd', {
   ...TAIL,
 });
 
+/** The same, as IOMMU_TEST_OP_TRIGGER_IOPF uses it: a page fault of a device. */
+export const iommuTestTriggerIopf = struct('iommu_test_cmd', {
+  ...HEAD,
+  dev_id: u32,
+  pasid: u32,
+  grpid: u32,
+  perm: u32,
+  addr: u64,
+  others: array(u8, 24),
+  ...TAIL,
+});
+
 /** IOMMU_HWPT_INVALIDATE_DATA_SELFTEST: what is to be invalidated in the mock device's cache. */
 export const iommuHwptInvalidateSelftest = struct('iommu_hwpt_invalidate_selftest', { flags: u32, iotlb_id: u32 });
 
@@ -58,6 +70,7 @@ export const IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE = 10;
 export const IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS = 12;
 export const IOMMU_TEST_OP_DIRTY = 13;
 export const IOMMU_TEST_OP_MD_CHECK_IOTLB = 14;
+export const IOMMU_TEST_OP_TRIGGER_IOPF = 15;
 export const IOMMU_HWPT_INVALIDATE_DATA_SELFTEST = 0xdeadbeef;
 export const IOMMU_TEST_INVALIDATE_FLAG_ALL = 1 << 0;
 export const MOCK_FLAGS_DEVICE_NO_DIRTY = 1 << 0;

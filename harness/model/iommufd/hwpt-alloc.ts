@@ -7,6 +7,7 @@ import { u32Bytes } from '../type1/bytes.ts';
 import type { UserArgument } from '../world/kernel-file.ts';
 import type { Process } from '../world/process.ts';
 import { hardwareTable } from './cdev/hardware.ts';
+import type { FaultQueue } from './fault-queue/state.ts';
 import { mockTable } from './mock.ts';
 import { dataOf, newNested, type TableData } from './nested.ts';
 import type { Context, Device, Ioas, NestedTable, Other, PageTable } from './state.ts';
@@ -35,6 +36,8 @@ interface AllocCall extends Joining {
   /** What the page table is connected to. */
   readonly parent: Ioas | Other | undefined;
   readonly data: TableData;
+  /** The queue that its faults are to go to. */
+  readonly faults: FaultQueue | undefined;
   readonly writable: boolean;
   /** What is made, when nothing refuses it. */
   readonly made: PageTable | NestedTable | undefined;
@@ -52,13 +55,15 @@ const makes = (
   parent: AllocCall['parent'],
   { flags }: AllocCall['asked'],
   data: TableData,
+  faults: FaultQueue | undefined,
 ): PageTable | NestedTable | undefined => {
   if (parent === undefined) return undefined;
-  if (!isIoas(parent)) return parent.kind === 'page table' ? newNested(parent, data) : undefined;
+  if (!isIoas(parent)) return parent.kind === 'page table' ? newNested(parent, data, faults) : undefined;
   const tracks = (flags & uapi.IOMMU_HWPT_ALLOC_DIRTY_TRACKING) !== 0;
   const stated = {
     parent: (flags & uapi.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0,
     tracking: tracks ? newTracking() : undefined,
+    faults,
   };
   return device?.hardware === undefined ? mockTable(parent, stated) : hardwareTable(platform, parent, stated);
 };
@@ -78,13 +83,16 @@ const situation = (context: Context, caller: Process, argument: UserArgument): A
   const device = named?.kind === 'device' ? named : undefined;
   const parent = objects.get(asked.pt_id) ?? others.get(asked.pt_id);
   const data = dataOf(caller, asked);
-  const made = makes(context, device, parent, asked, data);
+  const queue = (asked.flags & uapi.IOMMU_HWPT_FAULT_ID_VALID) === 0 ? undefined : others.get(asked.fault_id);
+  const faults = queue?.kind === 'fault queue' ? queue : undefined;
+  const made = makes(context, device, parent, asked, data, faults);
   return {
     context,
     asked,
     device,
     parent,
     data,
+    faults,
     writable: argument.writable(0, size),
     made,
     joins: () => (made?.kind === 'page table' ? made : undefined),
@@ -104,10 +112,13 @@ const ALLOC = request<Context, AllocCall>({
       return 'what other kinds of page tables the mock device has is not stated';
     if (call.device?.hardware !== undefined && inTable(call))
       return "page tables nested in those of hardware, or of another device's IOMMU, are not stated";
+    if (call.device?.hardware !== undefined && has(call, uapi.IOMMU_HWPT_FAULT_ID_VALID))
+      return 'which hardware can report page faults is not stated';
     return undefined;
   },
   stages: ['reserved', 'device', 'object', 'table', 'data', 'place', 'pins', 'fault', 'reply'],
-  effect: ({ context, made }) => {
+  effect: ({ context, made, faults }) => {
+    if (faults !== undefined) faults.users++;
     if (made?.kind === 'page table') join(context, made);
     else if (made !== undefined) {
       context.others.set(idOfTable(context, made), made);
@@ -241,7 +252,7 @@ const OBJECTIONS = [
     source: `${HEADER}: fault_id; iommufd_get_fault()`,
     stage: 'fault',
     errnos: ['ENOENT'],
-    when: (call) => has(call, uapi.IOMMU_HWPT_FAULT_ID_VALID),
+    when: (call) => has(call, uapi.IOMMU_HWPT_FAULT_ID_VALID) && call.faults === undefined,
   }),
   refuses({
     id: 'hwpt/alloc-unwritable',

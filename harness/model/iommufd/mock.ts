@@ -13,7 +13,15 @@ import { type Field, field, type Objection, objection, type Request, request } f
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes } from '../type1/bytes.ts';
 import { NEXT_ID } from './ids.ts';
-import type { Context, Device, Ioas, NestedTable, Other, PageTable } from './state.ts';
+import {
+  type Context,
+  type Device,
+  type Ioas,
+  type NestedTable,
+  newDevice,
+  type Other,
+  type PageTable,
+} from './state.ts';
 import { idOfTable, type Joining, joiningObjections, move, newOf, tableFor } from './tables.ts';
 
 /* The mock device: what a test attaches to an IO address space or a page table where there is no hardware. */
@@ -31,6 +39,7 @@ export const mockTable = (ioas: Ioas, stated: Partial<PageTable> = {}): PageTabl
   aperture: MOCK_APERTURE,
   pageSize: MOCK_PAGE_SIZE,
   tracking: undefined,
+  faults: undefined,
   users: 0,
   ...stated,
 });
@@ -69,7 +78,7 @@ const situation = (context: Context, asked: AttachCall['asked'], writable: boole
     target,
     table,
     writable,
-    device: { kind: 'device', iommu: { dirtyTracking, nesting: true }, table: undefined },
+    device: newDevice({ iommu: { dirtyTracking, nesting: true } }),
     joins: () => newOf(table),
     ids: () => idsFor(context, table),
   };

@@ -1,6 +1,7 @@
 import { IOMMU_HWPT_DATA_SELFTEST, iommuHwptSelftest } from '../../uapi/iommufd-test.ts';
 import { decode, offsetOf, sizeOf } from '../../uapi/struct.ts';
 import type { Process } from '../world/process.ts';
+import type { FaultQueue } from './fault-queue/state.ts';
 import type { NestedTable, PageTable } from './state.ts';
 
 /** What a caller says of a page table that it makes. */
@@ -39,9 +40,10 @@ export const dataOf = (
 const ENTRIES = 4;
 
 /** A page table of user space, nested in a page table of the kernel. */
-export const newNested = (parent: PageTable, { iotlb }: TableData): NestedTable => ({
+export const newNested = (parent: PageTable, { iotlb }: TableData, faults: FaultQueue | undefined): NestedTable => ({
   kind: 'nested table',
   parent,
   cache: Array.from({ length: ENTRIES }, () => iotlb),
+  faults,
   users: 0,
 });

@@ -128,7 +128,7 @@ const DESTROY_UNKNOWN = objection(DESTROY, {
 const DESTROY_BUSY = objection(DESTROY, {
   id: 'iommufd/destroy-busy',
   level: 'must',
-  says: 'DESTROY of what is in use (an IO address space that has a page table, a page table to which a device is attached or in which another is nested, a device that its driver holds) is refused with EBUSY, and nothing changes.',
+  says: 'DESTROY of what is in use (an IO address space that has a page table, a page table to which a device is attached or in which another is nested, a fault queue that page tables have or whose file is open, a device that its driver holds) is refused with EBUSY, and nothing changes.',
   source: `${HEADER}: IOMMU_DESTROY; iommufd_object_remove(), ${MAIN}: the refcount must be 1`,
   stage: 'object',
   errnos: ['EBUSY'],

@@ -6,6 +6,7 @@ import { IntervalMap } from '../world/interval-map.ts';
 import type { MemoryObject } from '../world/memory-object.ts';
 import type { Process } from '../world/process.ts';
 import type { Compat } from './compat/state.ts';
+import type { FaultQueue } from './fault-queue/state.ts';
 import type { Stretch } from './held.ts';
 
 /** What opening /dev/iommu makes: objects by id. */
@@ -27,7 +28,7 @@ export interface Context {
   readonly compat: Compat;
 }
 
-export type Other = Device | Mock | PageTable | NestedTable;
+export type Other = Device | Mock | PageTable | NestedTable | FaultQueue;
 
 /** A device that its driver bound to the context. */
 export interface Device {
@@ -37,6 +38,8 @@ export interface Device {
   /** Where it is in the machine; absent for a mock device. */
   readonly hardware?: { readonly device: PlatformDevice; readonly group: PlatformGroup };
   table: PageTable | NestedTable | undefined;
+  /** What its PASIDs are attached to. */
+  readonly pasids: Map<number, PageTable | NestedTable>;
 }
 
 /** What stands for the driver of a mock device; it holds the device. */
@@ -59,6 +62,8 @@ export interface PageTable {
   readonly pageSize: bigint;
   /** Which of its entries were written, where it was made for telling (IOMMU_HWPT_ALLOC_DIRTY_TRACKING). */
   readonly tracking: Tracking | undefined;
+  /** Where faults of devices that are attached to it go (IOMMU_HWPT_FAULT_ID_VALID). */
+  readonly faults: FaultQueue | undefined;
   /** How many devices are attached to it, and page tables nested in it. */
   users: number;
 }
@@ -69,6 +74,7 @@ export interface NestedTable {
   readonly parent: PageTable;
   /** What the mock device's cache holds of it, until it is invalidated. */
   readonly cache: number[];
+  readonly faults: FaultQueue | undefined;
   users: number;
 }
 
@@ -138,6 +144,14 @@ export interface Owner {
   readonly space: AddressSpace;
   readonly uid: number;
 }
+
+/** A device that was just bound. */
+export const newDevice = (stated: Pick<Device, 'iommu' | 'hardware'>): Device => ({
+  kind: 'device',
+  ...stated,
+  table: undefined,
+  pasids: new Map(),
+});
 
 export const newIoas = (): Ioas => ({
   areas: new IntervalMap(),

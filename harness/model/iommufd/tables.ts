@@ -1,6 +1,7 @@
 import type { ClauseId } from '../../spec/clause.ts';
 import type { Errno } from '../../uapi/errno.ts';
 import { type Objection, objection, type Request } from '../clauses.ts';
+import { ENDS_WITH_ATTACHMENT } from './fault-queue/ending.ts';
 import { NEXT_ID } from './ids.ts';
 import { overLimit, settle, unreachable } from './pinned.ts';
 import { ioasOf } from './reserved.ts';
@@ -40,6 +41,7 @@ export const join = (context: Context, table: PageTable): void => {
 export const end = (context: Context, table: PageTable | NestedTable): void => {
   const id = idOf(context, table);
   if (id !== undefined) context.others.delete(id);
+  if (table.faults !== undefined) table.faults.users--;
   if (table.kind === 'nested table') table.parent.users--;
   else table.ioas.tables.delete(table);
   settle(context);
@@ -56,6 +58,7 @@ export const move = (context: Context, device: Device, table: PageTable | Nested
   device.table = table;
   reserve(device, before, table);
   if (before === undefined) return;
+  if (before.faults !== undefined) context.law.of(ENDS_WITH_ATTACHMENT).rule(before.faults, device, 0);
   before.users--;
   if (before.kind === 'page table' && before.automatic && before.users === 0) end(context, before);
 };
