@@ -9,11 +9,7 @@ import { COMPAT_REACHING_CLAUSES } from '../model/iommufd/compat/reaching.ts';
 import { COMPAT_REQUEST_CLAUSES } from '../model/iommufd/compat/requests.ts';
 import { COMPAT_UNMAP_CLAUSES } from '../model/iommufd/compat/unmap.ts';
 import { IOAS_COPY_CLAUSES } from '../model/iommufd/copy.ts';
-import { FAULT_QUEUE_ALLOC_CLAUSES } from '../model/iommufd/fault-queue/alloc.ts';
-import { ENDS_WITH_ATTACHMENT } from '../model/iommufd/fault-queue/ending.ts';
-import { FAULT_READ_CLAUSES } from '../model/iommufd/fault-queue/read.ts';
-import { FAULT_RESPOND_CLAUSES } from '../model/iommufd/fault-queue/respond.ts';
-import { FAULT_TRIGGER_CLAUSES } from '../model/iommufd/fault-queue/trigger.ts';
+import { FAULT_QUEUE_CLAUSES } from '../model/iommufd/fault-queue/clauses.ts';
 import { FRAMING_CLAUSES } from '../model/iommufd/framing.ts';
 import { GET_DIRTY_BITMAP_CLAUSES } from '../model/iommufd/get-dirty-bitmap.ts';
 import { HW_INFO_CLAUSES } from '../model/iommufd/hw-info.ts';
@@ -31,6 +27,7 @@ import { QUEUE_FILE_CLAUSES } from '../model/iommufd/queue-file.ts';
 import { IOAS_RANGES_CLAUSES } from '../model/iommufd/ranges.ts';
 import { SET_TRACKING_CLAUSES } from '../model/iommufd/set-tracking.ts';
 import { IOAS_UNMAP_CLAUSES } from '../model/iommufd/unmap.ts';
+import { VIOMMU_CLAUSES } from '../model/iommufd/viommu/clauses.ts';
 import { IOMMUFD_GROUP_CLAUSES } from './iommufd-groups.ts';
 
 /** IOMMUFD: objects, IO address spaces, what is mapped in them, page tables, and devices that are bound. */
@@ -54,11 +51,8 @@ export const IOMMUFD_CLAUSES = [
   ...GET_DIRTY_BITMAP_CLAUSES,
   ...INVALIDATE_CLAUSES,
   ...QUEUE_FILE_CLAUSES,
-  ...FAULT_QUEUE_ALLOC_CLAUSES,
-  ...FAULT_READ_CLAUSES,
-  ...FAULT_RESPOND_CLAUSES,
-  ...FAULT_TRIGGER_CLAUSES,
-  ENDS_WITH_ATTACHMENT,
+  ...FAULT_QUEUE_CLAUSES,
+  ...VIOMMU_CLAUSES,
   ...CDEV_CLAUSES,
   ...HW_INFO_CLAUSES,
   ...COMPAT_REQUEST_CLAUSES,

@@ -47,7 +47,9 @@ const has = ({ asked }: AllocCall, flag: number): boolean => (asked.flags & flag
 const isIoas = (parent: AllocCall['parent']): parent is Ioas => parent !== undefined && 'areas' in parent;
 const inIoas = ({ parent }: AllocCall): boolean => isIoas(parent);
 const inTable = ({ parent }: AllocCall): boolean =>
-  parent !== undefined && !isIoas(parent) && parent.kind === 'page table';
+  parent !== undefined && !isIoas(parent) && (parent.kind === 'page table' || parent.kind === 'virtual IOMMU');
+const inViommu = ({ parent }: AllocCall): boolean =>
+  parent !== undefined && !isIoas(parent) && parent.kind === 'virtual IOMMU';
 
 const makes = (
   { platform }: Context,
@@ -58,7 +60,10 @@ const makes = (
   faults: FaultQueue | undefined,
 ): PageTable | NestedTable | undefined => {
   if (parent === undefined) return undefined;
-  if (!isIoas(parent)) return parent.kind === 'page table' ? newNested(parent, data, faults) : undefined;
+  if (!isIoas(parent))
+    return parent.kind === 'page table' || parent.kind === 'virtual IOMMU'
+      ? newNested(parent, data, faults)
+      : undefined;
   const tracks = (flags & uapi.IOMMU_HWPT_ALLOC_DIRTY_TRACKING) !== 0;
   const stated = {
     parent: (flags & uapi.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0,
@@ -102,7 +107,7 @@ const situation = (context: Context, caller: Process, argument: UserArgument): A
 const ALLOC = request<Context, AllocCall>({
   id: 'hwpt/alloc',
   level: 'must',
-  says: 'HWPT_ALLOC makes a page table: of an IO address space, with all that is mapped in it, or nested in a page table that was made as a parent; it returns 0. A page table so made stays until it is destroyed.',
+  says: 'HWPT_ALLOC makes a page table: of an IO address space, with all that is mapped in it, or nested in a page table that was made as a parent, or in a virtual IOMMU; it returns 0. A page table so made stays until it is destroyed.',
   source: HEADER,
   on: 'iommufd',
   request: uapi.IOMMU_HWPT_ALLOC,
@@ -110,7 +115,7 @@ const ALLOC = request<Context, AllocCall>({
   leavesOpen: (call) => {
     if (inIoas(call) && call.data.type === IOMMU_HWPT_DATA_SELFTEST && call.data.kind !== 0)
       return 'what other kinds of page tables the mock device has is not stated';
-    if (call.device?.hardware !== undefined && inTable(call))
+    if (call.device?.hardware !== undefined && inTable(call) && !inViommu(call))
       return "page tables nested in those of hardware, or of another device's IOMMU, are not stated";
     if (call.device?.hardware !== undefined && has(call, uapi.IOMMU_HWPT_FAULT_ID_VALID))
       return 'which hardware can report page faults is not stated';
@@ -122,7 +127,7 @@ const ALLOC = request<Context, AllocCall>({
     if (made?.kind === 'page table') join(context, made);
     else if (made !== undefined) {
       context.others.set(idOfTable(context, made), made);
-      made.parent.users++;
+      (made.viommu ?? made.parent).users++;
     }
   },
 });
@@ -174,11 +179,19 @@ const OBJECTIONS = [
   }),
   refuses({
     id: 'hwpt/alloc-not-connectable',
-    says: 'A pt_id of an object that is neither an IO address space nor a page table of the kernel is refused with EINVAL.',
+    says: 'A pt_id of an object that is neither an IO address space nor a page table of the kernel nor a virtual IOMMU is refused with EINVAL.',
     source: `${HEADER}: pt_id: The IOAS or HWPT or vIOMMU to connect this HWPT to; ${ALLOC_SOURCE}`,
     stage: 'object',
     errnos: ['EINVAL'],
     when: (call) => call.parent !== undefined && !inIoas(call) && !inTable(call),
+  }),
+  refuses({
+    id: 'hwpt/alloc-other-iommu',
+    says: 'A page table nested in a virtual IOMMU is refused with EINVAL for a device behind another IOMMU.',
+    source: `${HEADER}: pt_id; ${ALLOC_SOURCE}`,
+    stage: 'object',
+    errnos: ['EINVAL'],
+    when: (call) => inViommu(call) && call.device?.hardware !== undefined,
   }),
   refuses({
     id: 'hwpt/alloc-flags',

@@ -3,7 +3,7 @@ import { offsetOf, sizeOf } from '../../uapi/struct.ts';
 import { field, objection, request } from '../clauses.ts';
 import { readStruct } from '../type1/argument.ts';
 import { u32Bytes } from '../type1/bytes.ts';
-import { attachingObjections, tableOf, unfitObjection } from './mock.ts';
+import { attachingObjections, strangerObjection, tableOf, unfitObjection } from './mock.ts';
 import type { Context, Device, Ioas, NestedTable, Other, PageTable } from './state.ts';
 import { idOfTable, type Joining, move, newOf } from './tables.ts';
 
@@ -90,4 +90,5 @@ export const MOCK_REPLACE_CLAUSES = [
   ...OBJECTIONS,
   ...attachingObjections(REPLACE),
   unfitObjection(REPLACE),
+  strangerObjection(REPLACE),
 ];

@@ -85,9 +85,9 @@ const situation = (context: Context, asked: AttachCall['asked'], writable: boole
 };
 
 const idsFor = (context: Context, table: AttachCall['table']): ReturnType<AttachCall['ids']> => {
-  const { law, objects } = context;
+  const { law, objects, spent } = context;
   const next = (...taken: readonly number[]): number =>
-    law.of(NEXT_ID).rule({ objects, others: new Set([...context.others.keys(), ...taken]) });
+    law.of(NEXT_ID).rule({ objects, spent, others: new Set([...context.others.keys(), ...taken]) });
   const mock = next();
   const device = next(mock);
   return { mock, device, table: table === undefined ? 0 : idOfTable(context, table, [mock, device]) };
@@ -185,6 +185,26 @@ export const unfitObjection = <S extends Pick<AttachCall, 'table'> & { readonly 
     when: ({ device, table }) => device !== undefined && unfit(device, table),
   });
 
+/** What refuses a device that a virtual IOMMU does not know. */
+export const strangerObjection = <S extends Pick<AttachCall, 'table'> & { readonly device: Device | undefined }>(
+  call: Request<Context, S>,
+): Objection<S> =>
+  objection(call, {
+    id: `${call.id}-no-virtual-device`,
+    level: 'must',
+    says: 'Attaching a device to a page table nested in a virtual IOMMU is refused with ENOENT when it has no virtual device there.',
+    source:
+      'iommufd_viommu_get_vdev_id(), drivers/iommu/iommufd/driver.c; mock_domain_nop_attach(), drivers/iommu/iommufd/selftest.c',
+    stage: 'object',
+    errnos: ['ENOENT'],
+    when: ({ device, table }) => {
+      const viommu = table?.kind === 'nested table' ? table.viommu : undefined;
+      return (
+        device !== undefined && viommu !== undefined && device.virtual?.viommu !== viommu && device.table !== table
+      );
+    },
+  });
+
 const unwritable = (call: Request<Context, AttachCall>): Objection<AttachCall> =>
   objection(call, {
     id: `${call.id}-unwritable`,
@@ -210,11 +230,13 @@ export const MOCK_CLAUSES = [
   ATTACH,
   idsReturned(ATTACH),
   ...attachingObjections(ATTACH),
+  strangerObjection(ATTACH),
   unwritable(ATTACH),
   ATTACH_AS,
   idsReturned(ATTACH_AS),
   ...attachingObjections(ATTACH_AS),
   unfitObjection(ATTACH_AS),
+  strangerObjection(ATTACH_AS),
   unwritable(ATTACH_AS),
   ODD_DEVICE,
 ];

@@ -3,6 +3,7 @@ import { decode, offsetOf, sizeOf } from '../../uapi/struct.ts';
 import type { Process } from '../world/process.ts';
 import type { FaultQueue } from './fault-queue/state.ts';
 import type { NestedTable, PageTable } from './state.ts';
+import type { Viommu } from './viommu/state.ts';
 
 /** What a caller says of a page table that it makes. */
 export interface TableData {
@@ -40,9 +41,13 @@ export const dataOf = (
 const ENTRIES = 4;
 
 /** A page table of user space, nested in a page table of the kernel. */
-export const newNested = (parent: PageTable, { iotlb }: TableData, faults: FaultQueue | undefined): NestedTable => ({
+export const newNested = (
+  parent: PageTable | Viommu,
+  { iotlb }: TableData,
+  faults: FaultQueue | undefined,
+): NestedTable => ({
   kind: 'nested table',
-  parent,
+  ...(parent.kind === 'page table' ? { parent, viommu: undefined } : { parent: parent.parent, viommu: parent }),
   cache: Array.from({ length: ENTRIES }, () => iotlb),
   faults,
   users: 0,

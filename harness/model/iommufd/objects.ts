@@ -7,6 +7,7 @@ import { NEXT_ID } from './ids.ts';
 import { settle } from './pinned.ts';
 import { type Context, type Ioas, newIoas, type Other } from './state.ts';
 import { end, move } from './tables.ts';
+import { endVirtual, leaveViommu } from './viommu/ending.ts';
 
 /* Objects, and the ids that they have. */
 
@@ -74,17 +75,20 @@ const endOther = (context: Context, id: number, object: Other): void => {
     return;
   }
   context.others.delete(id);
+  leaveViommu(context, object);
   if (object.kind !== 'mock') return;
   const device = context.others.get(object.device);
+  if (device?.kind !== 'device') return;
+  move(context, device, undefined);
+  endVirtual(context, device);
   context.others.delete(object.device);
-  if (device?.kind === 'device') move(context, device, undefined);
 };
 
 /** Whether anything else needs an object. */
 const isBusy = (object: Ioas | Other): boolean => {
   if ('areas' in object) return object.tables.size > 0;
-  if (object.kind === 'device') return true;
-  return object.kind !== 'mock' && object.users > 0;
+  if (object.kind === 'device' || object.kind === 'access') return true;
+  return 'users' in object && object.users > 0;
 };
 
 interface DestroyCall {
@@ -128,7 +132,7 @@ const DESTROY_UNKNOWN = objection(DESTROY, {
 const DESTROY_BUSY = objection(DESTROY, {
   id: 'iommufd/destroy-busy',
   level: 'must',
-  says: 'DESTROY of what is in use (an IO address space that has a page table, a page table to which a device is attached or in which another is nested, a fault queue that page tables have or whose file is open, a device that its driver holds) is refused with EBUSY, and nothing changes.',
+  says: 'DESTROY of what is in use (an IO address space that has a page table, a page table to which a device is attached or in which another is nested, a fault queue that page tables have, a queue whose file is open, a virtual IOMMU with anything that belongs to it, a queue of hardware that another needs, a device that its driver holds) is refused with EBUSY, and nothing changes.',
   source: `${HEADER}: IOMMU_DESTROY; iommufd_object_remove(), ${MAIN}: the refcount must be 1`,
   stage: 'object',
   errnos: ['EBUSY'],
