@@ -22,6 +22,7 @@ import { MOCK_WRITE_CLAUSES } from '../model/iommufd/mock-dirty.ts';
 import { MOCK_REPLACE_CLAUSES } from '../model/iommufd/mock-replace.ts';
 import { OBJECT_CLAUSES } from '../model/iommufd/objects.ts';
 import { OPTION_CLAUSES } from '../model/iommufd/option.ts';
+import { PASID_CLAUSES } from '../model/iommufd/pasid.ts';
 import { PINNED_CLAUSES } from '../model/iommufd/pinned.ts';
 import { QUEUE_FILE_CLAUSES } from '../model/iommufd/queue-file.ts';
 import { IOAS_RANGES_CLAUSES } from '../model/iommufd/ranges.ts';
@@ -53,6 +54,7 @@ export const IOMMUFD_CLAUSES = [
   ...QUEUE_FILE_CLAUSES,
   ...FAULT_QUEUE_CLAUSES,
   ...VIOMMU_CLAUSES,
+  ...PASID_CLAUSES,
   ...CDEV_CLAUSES,
   ...HW_INFO_CLAUSES,
   ...COMPAT_REQUEST_CLAUSES,

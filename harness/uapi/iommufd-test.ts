@@ -85,8 +85,15 @@ export const iommuViommuInvalidateSelftest = struct('iommu_viommu_invalidate_sel
   cache_id: u32,
 });
 
-/** The data of a mock device's event. */
-export const iommuViommuEventSelftest = struct('iommu_viommu_event_selftest', { virt_id: u32 });
+/** The same, as IOMMU_TEST_OP_PASID_ATTACH, _REPLACE, _DETACH and _CHECK_HWPT use it: `id` is the mock device. */
+export const iommuTestPasid = struct('iommu_test_cmd', {
+  ...HEAD,
+  pasid: u32,
+  /** What the PASID is attached to; _DETACH has no such field. */
+  pt_id: u32,
+  others: array(u8, 40),
+  ...TAIL,
+});
 
 /** IOMMU_HWPT_INVALIDATE_DATA_SELFTEST: what is to be invalidated in the mock device's cache. */
 export const iommuHwptInvalidateSelftest = struct('iommu_hwpt_invalidate_selftest', { flags: u32, iotlb_id: u32 });
@@ -108,6 +115,14 @@ export const IOMMU_TEST_OP_MD_CHECK_IOTLB = 14;
 export const IOMMU_TEST_OP_TRIGGER_IOPF = 15;
 export const IOMMU_TEST_OP_DEV_CHECK_CACHE = 16;
 export const IOMMU_TEST_OP_TRIGGER_VEVENT = 17;
+export const IOMMU_TEST_OP_PASID_ATTACH = 18;
+export const IOMMU_TEST_OP_PASID_REPLACE = 19;
+export const IOMMU_TEST_OP_PASID_DETACH = 20;
+export const IOMMU_TEST_OP_PASID_CHECK_HWPT = 21;
+/** How many bits the PASIDs of a mock device with MOCK_FLAGS_DEVICE_PASID have. */
+export const MOCK_PASID_WIDTH = 20;
+/** The second page table that this PASID of a mock device gets is refused. */
+export const IOMMU_TEST_PASID_RESERVED = 1024;
 export const IOMMU_VIOMMU_TYPE_SELFTEST = 0xdeadbeef;
 export const IOMMU_VIOMMU_INVALIDATE_DATA_SELFTEST = 0xdeadbeef;
 export const IOMMU_VEVENTQ_TYPE_SELFTEST = 0xbeefbeef;

@@ -60,14 +60,16 @@ const makes = (
   faults: FaultQueue | undefined,
 ): PageTable | NestedTable | undefined => {
   if (parent === undefined) return undefined;
+  const forPasids = (flags & uapi.IOMMU_HWPT_ALLOC_PASID) !== 0;
   if (!isIoas(parent))
     return parent.kind === 'page table' || parent.kind === 'virtual IOMMU'
-      ? newNested(parent, data, faults)
+      ? newNested(parent, data, { faults, forPasids })
       : undefined;
   const tracks = (flags & uapi.IOMMU_HWPT_ALLOC_DIRTY_TRACKING) !== 0;
   const stated = {
     parent: (flags & uapi.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0,
     tracking: tracks ? newTracking() : undefined,
+    forPasids,
     faults,
   };
   return device?.hardware === undefined ? mockTable(parent, stated) : hardwareTable(platform, parent, stated);

@@ -6,6 +6,7 @@ import {
   MOCK_FLAGS_DEVICE_NO_DIRTY,
   MOCK_FLAGS_DEVICE_PASID,
   MOCK_PAGE_SIZE,
+  MOCK_PASID_WIDTH,
   testOperation,
 } from '../../uapi/iommufd-test.ts';
 import { offsetOf, sizeOf } from '../../uapi/struct.ts';
@@ -39,6 +40,7 @@ export const mockTable = (ioas: Ioas, stated: Partial<PageTable> = {}): PageTabl
   aperture: MOCK_APERTURE,
   pageSize: MOCK_PAGE_SIZE,
   tracking: undefined,
+  forPasids: false,
   faults: undefined,
   users: 0,
   ...stated,
@@ -52,6 +54,13 @@ export const tableOf = (target: Target): PageTable | NestedTable | undefined => 
   if (target === undefined) return undefined;
   if ('areas' in target) return tableFor(target, mockTable(target, { automatic: true }));
   return target.kind === 'page table' || target.kind === 'nested table' ? target : undefined;
+};
+
+/** The device that a mock device is bound as. */
+export const deviceOfMock = ({ others }: Context, id: number): Device | undefined => {
+  const mock = others.get(id);
+  const device = mock?.kind === 'mock' ? others.get(mock.device) : undefined;
+  return device?.kind === 'device' ? device : undefined;
 };
 
 /** Whether a device cannot work with a page table: one that is made for dirty tracking, which its IOMMU cannot do. */
@@ -72,13 +81,14 @@ const situation = (context: Context, asked: AttachCall['asked'], writable: boole
   const target = context.objects.get(asked.id) ?? context.others.get(asked.id);
   const table = tableOf(target);
   const dirtyTracking = (asked.dev_flags & MOCK_FLAGS_DEVICE_NO_DIRTY) === 0;
+  const pasidBits = (asked.dev_flags & MOCK_FLAGS_DEVICE_PASID) === 0 ? 0 : MOCK_PASID_WIDTH;
   return {
     context,
     asked,
     target,
     table,
     writable,
-    device: newDevice({ iommu: { dirtyTracking, nesting: true } }),
+    device: newDevice({ iommu: { dirtyTracking, nesting: true, pasidBits } }),
     joins: () => newOf(table),
     ids: () => idsFor(context, table),
   };

@@ -1,7 +1,6 @@
 import { IOMMU_HWPT_DATA_SELFTEST, iommuHwptSelftest } from '../../uapi/iommufd-test.ts';
 import { decode, offsetOf, sizeOf } from '../../uapi/struct.ts';
 import type { Process } from '../world/process.ts';
-import type { FaultQueue } from './fault-queue/state.ts';
 import type { NestedTable, PageTable } from './state.ts';
 import type { Viommu } from './viommu/state.ts';
 
@@ -44,11 +43,11 @@ const ENTRIES = 4;
 export const newNested = (
   parent: PageTable | Viommu,
   { iotlb }: TableData,
-  faults: FaultQueue | undefined,
+  stated: Pick<NestedTable, 'faults' | 'forPasids'>,
 ): NestedTable => ({
   kind: 'nested table',
   ...(parent.kind === 'page table' ? { parent, viommu: undefined } : { parent: parent.parent, viommu: parent }),
   cache: Array.from({ length: ENTRIES }, () => iotlb),
-  faults,
+  ...stated,
   users: 0,
 });

@@ -108,6 +108,15 @@ const DESTROY = request<Context, DestroyCall>({
     const asked = readStruct(argument, iommuDestroy);
     return { context, asked, object: context.objects.get(asked.id) ?? context.others.get(asked.id) };
   },
+  leavesOpen: ({ context, object }) => {
+    const device =
+      object !== undefined && 'kind' in object && object.kind === 'mock'
+        ? context.others.get(object.device)
+        : undefined;
+    return device?.kind === 'device' && device.pasids.size > 0
+      ? 'a driver must detach all PASIDs before it lets go of its device, and the mock device leaves that to the program'
+      : undefined;
+  },
   stages: ['object'],
   effect: ({ context, asked }) => {
     const other = context.others.get(asked.id);

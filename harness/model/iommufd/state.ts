@@ -41,12 +41,19 @@ type OfViommu = Viommu | VirtualDevice | EventQueue | HardwareQueue | Access;
 export interface Device {
   readonly kind: 'device';
   /** What its IOMMU can do. */
-  readonly iommu: { readonly dirtyTracking: boolean; readonly nesting: boolean };
+  readonly iommu: {
+    readonly dirtyTracking: boolean;
+    readonly nesting: boolean;
+    /** How many bits the PASIDs of the device have; absent where nobody knows. */
+    readonly pasidBits?: number;
+  };
   /** Where it is in the machine; absent for a mock device. */
   readonly hardware?: { readonly device: PlatformDevice; readonly group: PlatformGroup };
   table: PageTable | NestedTable | undefined;
   /** What its PASIDs are attached to. */
   readonly pasids: Map<number, PageTable | NestedTable>;
+  /** A mock device refuses the next page table of the PASID that is there for that. */
+  refusesNext: boolean;
   /** What a virtual machine knows it as. */
   virtual: VirtualDevice | undefined;
   /** Where its events go, and as whose, since it is attached to a page table nested in a virtual IOMMU. */
@@ -75,6 +82,8 @@ export interface PageTable {
   readonly pageSize: bigint;
   /** Which of its entries were written, where it was made for telling (IOMMU_HWPT_ALLOC_DIRTY_TRACKING). */
   readonly tracking: Tracking | undefined;
+  /** PASIDs can be attached to it (IOMMU_HWPT_ALLOC_PASID). */
+  readonly forPasids: boolean;
   /** Where faults of devices that are attached to it go (IOMMU_HWPT_FAULT_ID_VALID). */
   readonly faults: FaultQueue | undefined;
   /** How many devices are attached to it, and page tables nested in it. */
@@ -89,6 +98,7 @@ export interface NestedTable {
   readonly viommu: Viommu | undefined;
   /** What the mock device's cache holds of it, until it is invalidated. */
   readonly cache: number[];
+  readonly forPasids: boolean;
   readonly faults: FaultQueue | undefined;
   users: number;
 }
@@ -168,6 +178,7 @@ export const newDevice = (stated: Pick<Device, 'iommu' | 'hardware'>): Device =>
   ...stated,
   table: undefined,
   pasids: new Map(),
+  refusesNext: false,
   virtual: undefined,
   reports: undefined,
   cache:
