@@ -60,6 +60,8 @@ int fd_named(struct actor *actor, int name, struct outcome *outcome);
 bool fd_free(struct actor *actor, int name, struct outcome *outcome);
 /* Names a new descriptor and makes its number the result; or takes the error of -1. */
 void fd_made(struct actor *actor, int name, int fd, struct outcome *outcome);
+/* Names a descriptor, and leaves the outcome as it is. */
+void fd_name(struct actor *actor, int name, int fd);
 void fd_forget(struct actor *actor, int name);
 struct memory *memory_named(struct actor *actor, int name, struct outcome *outcome);
 bool address_of(struct actor *actor, const struct place *place, uintptr_t *address, struct outcome *outcome);

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/memfd.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -178,6 +179,56 @@ void op_pwrite(struct actor *actor, const struct call *call, uint32_t iteration,
 	bytes_expand(data, buffer);
 	result(outcome, pwrite(fd, buffer, data->size, num(call, 1)));
 	guarded_check(buffer, data->size, outcome);
+}
+
+/* readfd FD SIZE into */
+void op_readfd(struct actor *actor, const struct call *call, uint32_t iteration, struct outcome *outcome)
+{
+	int fd = fd_named(actor, call->value[0].name, outcome);
+	uint64_t size = num(call, 1);
+	uintptr_t address;
+	uint8_t *buffer;
+
+	(void)iteration;
+	if (fd < 0)
+		return;
+	if (given(call, 2)) {
+		if (address_of(actor, call->value[2].place, &address, outcome))
+			result(outcome, read(fd, (void *)address, size));
+		return;
+	}
+	buffer = guarded_take(size);
+	result(outcome, read(fd, buffer, size));
+	guarded_check(buffer, size, outcome);
+	if (outcome->ret < 0)
+		return;
+	outcome->out = buffer;
+	outcome->out_size = outcome->ret;
+}
+
+/* writefd FD FROM SIZE */
+void op_writefd(struct actor *actor, const struct call *call, uint32_t iteration, struct outcome *outcome)
+{
+	int fd = fd_named(actor, call->value[0].name, outcome);
+	uintptr_t address;
+
+	(void)iteration;
+	if (fd >= 0 && address_of(actor, call->value[1].place, &address, outcome))
+		result(outcome, write(fd, (const void *)address, num(call, 2)));
+}
+
+/* poll FD EVENTS */
+void op_poll(struct actor *actor, const struct call *call, uint32_t iteration, struct outcome *outcome)
+{
+	struct pollfd one = { .fd = fd_named(actor, call->value[0].name, outcome), .events = num(call, 1) };
+
+	(void)iteration;
+	if (one.fd < 0)
+		return;
+	if (poll(&one, 1, 0) < 0)
+		fail(outcome, errno);
+	else
+		outcome->ret = one.revents;
 }
 
 /* cat PATH */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* ioctl with raw bytes in which pointers, descriptors and strides are put, and all that came back of them. */
+#include <fcntl.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -93,7 +94,26 @@ static void ioctl_inline(struct actor *actor, const struct call *call, int fd, u
 	outcome->out_size = size;
 }
 
-/* ioctl FD REQUEST ARG to */
+/* Names the descriptor whose number stands in the argument, if it is one. */
+static void name_written(struct actor *actor, const struct call *call, struct outcome *outcome)
+{
+	const struct arg *arg = call->value[2].arg;
+	uint64_t at = num(call, 4);
+	int32_t fd;
+
+	if (arg->kind != ARG_INLINE || at > arg->bytes.size || arg->bytes.size - at < sizeof(fd)) {
+		bad(outcome, "no argument that has room for", actor->program->fds[call->value[3].name]);
+		return;
+	}
+	/* Nothing changed: then the number that was there before is none of the kernel's. */
+	if (!outcome->out)
+		return;
+	memcpy(&fd, outcome->out + at, sizeof(fd));
+	if (fcntl(fd, F_GETFD) >= 0)
+		fd_name(actor, call->value[3].name, fd);
+}
+
+/* ioctl FD REQUEST ARG to at */
 void op_ioctl(struct actor *actor, const struct call *call, uint32_t iteration, struct outcome *outcome)
 {
 	int fd = fd_named(actor, call->value[0].name, outcome);
@@ -114,6 +134,10 @@ void op_ioctl(struct actor *actor, const struct call *call, uint32_t iteration, 
 		ioctl_inline(actor, call, fd, iteration, outcome);
 		break;
 	}
-	if (given(call, 3) && !outcome->error && !outcome->mishap)
+	if (!given(call, 3) || outcome->error || outcome->mishap)
+		return;
+	if (given(call, 4))
+		name_written(actor, call, outcome);
+	else
 		fd_made(actor, call->value[3].name, outcome->ret, outcome);
 }

@@ -46,11 +46,16 @@ bool fd_free(struct actor *actor, int name, struct outcome *outcome)
 	return false;
 }
 
+void fd_name(struct actor *actor, int name, int fd)
+{
+	actor->fds[name] = (struct named_fd){ fd, ++actor->fd_order };
+}
+
 void fd_made(struct actor *actor, int name, int fd, struct outcome *outcome)
 {
 	result(outcome, fd);
 	if (fd >= 0)
-		actor->fds[name] = (struct named_fd){ fd, ++actor->fd_order };
+		fd_name(actor, name, fd);
 }
 
 void fd_forget(struct actor *actor, int name)

@@ -75,7 +75,11 @@ static const struct {
 	{ OP_await, "timeout_ms", MAX_AWAIT_MS, FORM_any },
 	{ OP_memfd, "huge", MAX_MEMORY, FORM_power },
 	{ OP_pread, "size", MAX_DATA, FORM_any },
+	{ OP_readfd, "size", MAX_DATA, FORM_any },
+	{ OP_writefd, "size", MAX_DATA, FORM_any },
+	{ OP_poll, "events", INT16_MAX, FORM_any },
 	{ OP_ioctl, "request", UINT32_MAX, FORM_any },
+	{ OP_ioctl, "at", MAX_INLINE, FORM_any },
 };
 
 struct operation operations[OP_COUNT];

@@ -11,6 +11,7 @@ import { IOCTL_OPERATIONS } from './world/operations/ioctl.ts';
 import { MEMORY_CONTENT_OPERATIONS } from './world/operations/memory-content.ts';
 import { MEMORY_MAPPING_OPERATIONS } from './world/operations/memory-mapping.ts';
 import { PROCESS_OPERATIONS } from './world/operations/processes.ts';
+import { QUEUE_OPERATIONS } from './world/operations/queues.ts';
 import { REGISTER_OPERATIONS } from './world/operations/registers.ts';
 import { STATE_OPERATIONS } from './world/operations/state.ts';
 import { unspecified } from './world/replies.ts';
@@ -51,6 +52,7 @@ const OPERATIONS: Operations<OpName> = {
   ...MEMORY_CONTENT_OPERATIONS,
   ...REGISTER_OPERATIONS,
   ...DESCRIPTOR_OPERATIONS,
+  ...QUEUE_OPERATIONS,
   ...IOCTL_OPERATIONS,
   ...STATE_OPERATIONS,
 };

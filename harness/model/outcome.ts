@@ -6,6 +6,8 @@ export interface ByteRule {
   readonly at: number;
   /** The bytes; or a number of bytes that may be anything (padding that nobody promises). */
   readonly bytes: Uint8Array | number;
+  /** What the model has for bytes that may be anything, where it must know them again when they are given back to it. */
+  readonly secret?: Uint8Array;
   readonly clause: Clause;
 }
 

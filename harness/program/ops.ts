@@ -73,7 +73,11 @@ export const BOUNDS: Readonly<Record<string, Bound>> = {
   'await.timeout_ms': { max: 3_600_000n },
   'memfd.huge': PAGE_SIZE,
   'pread.size': DATA,
+  'readfd.size': DATA,
+  'writefd.size': DATA,
+  'poll.events': { max: 0x7fffn },
   'ioctl.request': { max: (1n << 32n) - 1n },
+  'ioctl.at': { max: 1n << 20n },
 };
 
 /** FNV-1a with 64 bits. */

@@ -65,6 +65,12 @@ const useInArgument = (call: Call, use: (thing: Thing, name: string) => void): v
     case 'link':
       usePlace(call.target);
       return;
+    case 'readfd':
+      usePlace(call.into);
+      return;
+    case 'writefd':
+      usePlace(call.from);
+      return;
     case 'ioctl':
       if (call.arg.kind === 'place') usePlace(call.arg.place);
       if (call.arg.kind !== 'inline') return;

@@ -89,7 +89,10 @@ interface Ops {
   send: { fd: string; to: string };
   pread: { fd: string; offset: bigint; size: bigint };
   pwrite: { fd: string; offset: bigint; data: Uint8Array };
-  ioctl: { fd: string; request: bigint; arg: Arg; to?: string };
+  readfd: { fd: string; size: bigint; into?: Place };
+  writefd: { fd: string; from: Place; size: bigint };
+  poll: { fd: string; events: bigint };
+  ioctl: { fd: string; request: bigint; arg: Arg; to?: string; at?: bigint };
   unload: { module: string };
   status: { field: string };
   limits: { resource: string };

@@ -9,6 +9,7 @@ import { COMPAT_REACHING_CLAUSES } from '../model/iommufd/compat/reaching.ts';
 import { COMPAT_REQUEST_CLAUSES } from '../model/iommufd/compat/requests.ts';
 import { COMPAT_UNMAP_CLAUSES } from '../model/iommufd/compat/unmap.ts';
 import { IOAS_COPY_CLAUSES } from '../model/iommufd/copy.ts';
+import { FAULT_QUEUE_CLAUSES } from '../model/iommufd/fault-queue/clauses.ts';
 import { FRAMING_CLAUSES } from '../model/iommufd/framing.ts';
 import { GET_DIRTY_BITMAP_CLAUSES } from '../model/iommufd/get-dirty-bitmap.ts';
 import { HW_INFO_CLAUSES } from '../model/iommufd/hw-info.ts';
@@ -21,10 +22,13 @@ import { MOCK_WRITE_CLAUSES } from '../model/iommufd/mock-dirty.ts';
 import { MOCK_REPLACE_CLAUSES } from '../model/iommufd/mock-replace.ts';
 import { OBJECT_CLAUSES } from '../model/iommufd/objects.ts';
 import { OPTION_CLAUSES } from '../model/iommufd/option.ts';
+import { PASID_CLAUSES } from '../model/iommufd/pasid.ts';
 import { PINNED_CLAUSES } from '../model/iommufd/pinned.ts';
+import { QUEUE_FILE_CLAUSES } from '../model/iommufd/queue-file.ts';
 import { IOAS_RANGES_CLAUSES } from '../model/iommufd/ranges.ts';
 import { SET_TRACKING_CLAUSES } from '../model/iommufd/set-tracking.ts';
 import { IOAS_UNMAP_CLAUSES } from '../model/iommufd/unmap.ts';
+import { VIOMMU_CLAUSES } from '../model/iommufd/viommu/clauses.ts';
 import { IOMMUFD_GROUP_CLAUSES } from './iommufd-groups.ts';
 
 /** IOMMUFD: objects, IO address spaces, what is mapped in them, page tables, and devices that are bound. */
@@ -47,6 +51,10 @@ export const IOMMUFD_CLAUSES = [
   ...SET_TRACKING_CLAUSES,
   ...GET_DIRTY_BITMAP_CLAUSES,
   ...INVALIDATE_CLAUSES,
+  ...QUEUE_FILE_CLAUSES,
+  ...FAULT_QUEUE_CLAUSES,
+  ...VIOMMU_CLAUSES,
+  ...PASID_CLAUSES,
   ...CDEV_CLAUSES,
   ...HW_INFO_CLAUSES,
   ...COMPAT_REQUEST_CLAUSES,

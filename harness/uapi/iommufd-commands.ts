@@ -2,7 +2,7 @@
 import * as uapi from './iommufd.ts';
 import { type AnyStruct, array, offsetOf, sizeOf, struct, u8, u32, u64 } from './struct.ts';
 
-/* Structures of commands of which nothing but the framing is stated. */
+/* Structures of commands that are about devices, their page tables and what virtual machines see of them. */
 
 export const iommuHwptAlloc = struct('iommu_hwpt_alloc', {
   size: u32,
@@ -74,9 +74,31 @@ export const iommuHwptInvalidate = struct('iommu_hwpt_invalidate', {
   __reserved: u32,
 });
 
-const iommuFaultAlloc = struct('iommu_fault_alloc', { size: u32, flags: u32, out_fault_id: u32, out_fault_fd: u32 });
+export const iommuFaultAlloc = struct('iommu_fault_alloc', {
+  size: u32,
+  flags: u32,
+  out_fault_id: u32,
+  out_fault_fd: u32,
+});
 
-const iommuViommuAlloc = struct('iommu_viommu_alloc', {
+/** What is read from a fault queue. */
+export const iommuHwptPgfault = struct('iommu_hwpt_pgfault', {
+  /** IOMMU_PGFAULT_FLAGS_*. */
+  flags: u32,
+  dev_id: u32,
+  pasid: u32,
+  grpid: u32,
+  perm: u32,
+  __reserved: u32,
+  addr: u64,
+  length: u32,
+  cookie: u32,
+});
+
+/** What is written to a fault queue. */
+export const iommuHwptPageResponse = struct('iommu_hwpt_page_response', { cookie: u32, code: u32 });
+
+export const iommuViommuAlloc = struct('iommu_viommu_alloc', {
   size: u32,
   flags: u32,
   type: u32,
@@ -88,7 +110,7 @@ const iommuViommuAlloc = struct('iommu_viommu_alloc', {
   data_uptr: u64,
 });
 
-const iommuVdeviceAlloc = struct('iommu_vdevice_alloc', {
+export const iommuVdeviceAlloc = struct('iommu_vdevice_alloc', {
   size: u32,
   viommu_id: u32,
   dev_id: u32,
@@ -96,7 +118,7 @@ const iommuVdeviceAlloc = struct('iommu_vdevice_alloc', {
   virt_id: u64,
 });
 
-const iommuVeventqAlloc = struct('iommu_veventq_alloc', {
+export const iommuVeventqAlloc = struct('iommu_veventq_alloc', {
   size: u32,
   flags: u32,
   viommu_id: u32,
@@ -107,7 +129,7 @@ const iommuVeventqAlloc = struct('iommu_veventq_alloc', {
   __reserved: u32,
 });
 
-const iommuHwQueueAlloc = struct('iommu_hw_queue_alloc', {
+export const iommuHwQueueAlloc = struct('iommu_hw_queue_alloc', {
   size: u32,
   flags: u32,
   viommu_id: u32,
@@ -123,6 +145,30 @@ export const IOMMU_GET_HW_INFO = 0x3b8an;
 export const IOMMU_HWPT_SET_DIRTY_TRACKING = 0x3b8bn;
 export const IOMMU_HWPT_GET_DIRTY_BITMAP = 0x3b8cn;
 export const IOMMU_HWPT_INVALIDATE = 0x3b8dn;
+
+export const IOMMU_FAULT_QUEUE_ALLOC = 0x3b8en;
+
+export const IOMMU_VIOMMU_ALLOC = 0x3b90n;
+export const IOMMU_VDEVICE_ALLOC = 0x3b91n;
+export const IOMMU_VEVENTQ_ALLOC = 0x3b93n;
+export const IOMMU_HW_QUEUE_ALLOC = 0x3b94n;
+
+/** What stands in front of each event of a virtual IOMMU. */
+export const iommufdVeventHeader = struct('iommufd_vevent_header', {
+  /** IOMMU_VEVENTQ_FLAG_*. */
+  flags: u32,
+  sequence: u32,
+});
+export const IOMMU_VEVENTQ_FLAG_LOST_EVENTS = 1 << 0;
+/** Types of queues of virtual IOMMUs and of hardware that the header defines. */
+export const IOMMU_VEVENTQ_TYPES: readonly number[] = [1, 2];
+/** The type of a virtual IOMMU or of a queue that is reserved. */
+export const IOMMU_TYPE_DEFAULT = 0;
+
+export const IOMMU_PGFAULT_FLAGS_PASID_VALID = 1 << 0;
+export const IOMMU_PGFAULT_FLAGS_LAST_PAGE = 1 << 1;
+export const IOMMUFD_PAGE_RESP_SUCCESS = 0;
+export const IOMMUFD_PAGE_RESP_INVALID = 1;
 
 export const IOMMU_HWPT_ALLOC_NEST_PARENT = 1 << 0;
 export const IOMMU_HWPT_ALLOC_DIRTY_TRACKING = 1 << 1;
@@ -148,7 +194,7 @@ const command = (name: string, request: bigint, type: AnyStruct, least = sizeOf(
   least,
 });
 
-/** All commands; of some of them only the structure is stated. */
+/** All commands. */
 export const IOMMUFD_COMMANDS: readonly Command[] = [
   command('IOMMU_DESTROY', uapi.IOMMU_DESTROY, uapi.iommuDestroy),
   command('IOMMU_IOAS_ALLOC', uapi.IOMMU_IOAS_ALLOC, uapi.iommuIoasAlloc),
@@ -164,11 +210,11 @@ export const IOMMUFD_COMMANDS: readonly Command[] = [
   command('IOMMU_HWPT_SET_DIRTY_TRACKING', IOMMU_HWPT_SET_DIRTY_TRACKING, iommuHwptSetDirtyTracking),
   command('IOMMU_HWPT_GET_DIRTY_BITMAP', IOMMU_HWPT_GET_DIRTY_BITMAP, iommuHwptGetDirtyBitmap),
   command('IOMMU_HWPT_INVALIDATE', IOMMU_HWPT_INVALIDATE, iommuHwptInvalidate),
-  command('IOMMU_FAULT_QUEUE_ALLOC', 0x3b8en, iommuFaultAlloc),
+  command('IOMMU_FAULT_QUEUE_ALLOC', IOMMU_FAULT_QUEUE_ALLOC, iommuFaultAlloc),
   command('IOMMU_IOAS_MAP_FILE', uapi.IOMMU_IOAS_MAP_FILE, uapi.iommuIoasMapFile),
-  command('IOMMU_VIOMMU_ALLOC', 0x3b90n, iommuViommuAlloc, offsetOf(iommuViommuAlloc, 'data_len')),
-  command('IOMMU_VDEVICE_ALLOC', 0x3b91n, iommuVdeviceAlloc),
+  command('IOMMU_VIOMMU_ALLOC', IOMMU_VIOMMU_ALLOC, iommuViommuAlloc, offsetOf(iommuViommuAlloc, 'data_len')),
+  command('IOMMU_VDEVICE_ALLOC', IOMMU_VDEVICE_ALLOC, iommuVdeviceAlloc),
   command('IOMMU_IOAS_CHANGE_PROCESS', uapi.IOMMU_IOAS_CHANGE_PROCESS, uapi.iommuIoasChangeProcess),
-  command('IOMMU_VEVENTQ_ALLOC', 0x3b93n, iommuVeventqAlloc, offsetOf(iommuVeventqAlloc, '__reserved')),
-  command('IOMMU_HW_QUEUE_ALLOC', 0x3b94n, iommuHwQueueAlloc),
+  command('IOMMU_VEVENTQ_ALLOC', IOMMU_VEVENTQ_ALLOC, iommuVeventqAlloc, offsetOf(iommuVeventqAlloc, '__reserved')),
+  command('IOMMU_HW_QUEUE_ALLOC', IOMMU_HW_QUEUE_ALLOC, iommuHwQueueAlloc),
 ];

@@ -41,6 +41,60 @@ export const iommuTestCheckIotlb = struct('iommu_test_cmd', {
   ...TAIL,
 });
 
+/** The same, as IOMMU_TEST_OP_TRIGGER_IOPF uses it: a page fault of a device. */
+export const iommuTestTriggerIopf = struct('iommu_test_cmd', {
+  ...HEAD,
+  dev_id: u32,
+  pasid: u32,
+  grpid: u32,
+  perm: u32,
+  addr: u64,
+  others: array(u8, 24),
+  ...TAIL,
+});
+
+/** The same, as IOMMU_TEST_OP_DEV_CHECK_CACHE uses it: `id` is a device, `entry` a number in its cache. */
+export const iommuTestCheckDevCache = struct('iommu_test_cmd', {
+  ...HEAD,
+  entry: u32,
+  cache: u32,
+  others: array(u8, 40),
+  ...TAIL,
+});
+
+/** The same, as IOMMU_TEST_OP_TRIGGER_VEVENT uses it. */
+export const iommuTestTriggerVevent = struct('iommu_test_cmd', {
+  ...HEAD,
+  dev_id: u32,
+  others: array(u8, 44),
+  ...TAIL,
+});
+
+/** IOMMU_VIOMMU_TYPE_SELFTEST: what is said of a virtual IOMMU of the mock device, and what it tells of its memory. */
+export const iommuViommuSelftest = struct('iommu_viommu_selftest', {
+  in_data: u32,
+  out_data: u32,
+  out_mmap_offset: u64,
+  out_mmap_length: u64,
+});
+
+/** IOMMU_VIOMMU_INVALIDATE_DATA_SELFTEST: what is to be invalidated in the caches of mock devices, by their virtual ids. */
+export const iommuViommuInvalidateSelftest = struct('iommu_viommu_invalidate_selftest', {
+  flags: u32,
+  vdev_id: u32,
+  cache_id: u32,
+});
+
+/** The same, as IOMMU_TEST_OP_PASID_ATTACH, _REPLACE, _DETACH and _CHECK_HWPT use it: `id` is the mock device. */
+export const iommuTestPasid = struct('iommu_test_cmd', {
+  ...HEAD,
+  pasid: u32,
+  /** What the PASID is attached to; _DETACH has no such field. */
+  pt_id: u32,
+  others: array(u8, 40),
+  ...TAIL,
+});
+
 /** IOMMU_HWPT_INVALIDATE_DATA_SELFTEST: what is to be invalidated in the mock device's cache. */
 export const iommuHwptInvalidateSelftest = struct('iommu_hwpt_invalidate_selftest', { flags: u32, iotlb_id: u32 });
 
@@ -58,6 +112,25 @@ export const IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE = 10;
 export const IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS = 12;
 export const IOMMU_TEST_OP_DIRTY = 13;
 export const IOMMU_TEST_OP_MD_CHECK_IOTLB = 14;
+export const IOMMU_TEST_OP_TRIGGER_IOPF = 15;
+export const IOMMU_TEST_OP_DEV_CHECK_CACHE = 16;
+export const IOMMU_TEST_OP_TRIGGER_VEVENT = 17;
+export const IOMMU_TEST_OP_PASID_ATTACH = 18;
+export const IOMMU_TEST_OP_PASID_REPLACE = 19;
+export const IOMMU_TEST_OP_PASID_DETACH = 20;
+export const IOMMU_TEST_OP_PASID_CHECK_HWPT = 21;
+/** How many bits the PASIDs of a mock device with MOCK_FLAGS_DEVICE_PASID have. */
+export const MOCK_PASID_WIDTH = 20;
+/** The second page table that this PASID of a mock device gets is refused. */
+export const IOMMU_TEST_PASID_RESERVED = 1024;
+export const IOMMU_VIOMMU_TYPE_SELFTEST = 0xdeadbeef;
+export const IOMMU_VIOMMU_INVALIDATE_DATA_SELFTEST = 0xdeadbeef;
+export const IOMMU_VEVENTQ_TYPE_SELFTEST = 0xbeefbeef;
+export const IOMMU_HW_QUEUE_TYPE_SELFTEST = 0xdeadbeef;
+export const IOMMU_TEST_HW_QUEUE_MAX = 2;
+/** What each of the four entries of a mock device's cache holds at first. */
+export const IOMMU_TEST_DEV_CACHE_DEFAULT = 0xbaddad;
+export const MOCK_DEV_CACHE_NUM = 4;
 export const IOMMU_HWPT_INVALIDATE_DATA_SELFTEST = 0xdeadbeef;
 export const IOMMU_TEST_INVALIDATE_FLAG_ALL = 1 << 0;
 export const MOCK_FLAGS_DEVICE_NO_DIRTY = 1 << 0;

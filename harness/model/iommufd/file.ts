@@ -8,6 +8,7 @@ import { closeIommufd } from './compat/membership.ts';
 import { UNKNOWN_REQUEST } from './compat/requests.ts';
 import { FRAMING, framed, OPENS, requestOf } from './framing.ts';
 import type { Context } from './state.ts';
+import { backingOf } from './viommu/memory.ts';
 
 const PATH = '/dev/iommu';
 /** Requests below are those of a VFIO container, which /dev/iommu takes as well. */
@@ -32,6 +33,8 @@ const iommufdFile = (context: Context): KernelFile => {
   const file: KernelFile = {
     kind: 'iommufd',
     release: () => closeIommufd(context),
+    backing: (request) =>
+      context.unclear === undefined ? backingOf(context, request) : { kind: 'unspecified', why: context.unclear },
     ioctl: (call): Answer => {
       if (call.request < FIRST_COMMAND) return answerContainer(context, call);
       const frame = framed(context, call);

@@ -24,6 +24,7 @@ export const OPENS = rule<(law: Context['law'], platform: Context['platform'], u
     users,
     objects: new Map(),
     others: new Map(),
+    spent: new Set(),
     charged: new Set(),
     unclear: undefined,
     perProcess: false,

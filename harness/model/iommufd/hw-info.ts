@@ -34,8 +34,7 @@ const ofMock = ({ iommu }: Device): Told => ({
   type: IOMMU_HW_INFO_TYPE_SELFTEST,
   data: [encode(iommuTestHwInfo, { test_reg: IOMMU_HW_INFO_SELFTEST_REGVAL })],
   capabilities: uapi.IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED | (iommu.dirtyTracking ? uapi.IOMMU_HW_CAP_DIRTY_TRACKING : 0n),
-  // It depends on how the mock device was made.
-  pasidBits: undefined,
+  pasidBits: iommu.pasidBits,
 });
 
 /** The registers of an Intel IOMMU as they are; its flags (errata) are for the kernel to know. */

@@ -7,6 +7,7 @@ import { u32Bytes } from '../type1/bytes.ts';
 import type { UserArgument } from '../world/kernel-file.ts';
 import type { Process } from '../world/process.ts';
 import { hardwareTable } from './cdev/hardware.ts';
+import type { FaultQueue } from './fault-queue/state.ts';
 import { mockTable } from './mock.ts';
 import { dataOf, newNested, type TableData } from './nested.ts';
 import type { Context, Device, Ioas, NestedTable, Other, PageTable } from './state.ts';
@@ -35,6 +36,8 @@ interface AllocCall extends Joining {
   /** What the page table is connected to. */
   readonly parent: Ioas | Other | undefined;
   readonly data: TableData;
+  /** The queue that its faults are to go to. */
+  readonly faults: FaultQueue | undefined;
   readonly writable: boolean;
   /** What is made, when nothing refuses it. */
   readonly made: PageTable | NestedTable | undefined;
@@ -44,7 +47,9 @@ const has = ({ asked }: AllocCall, flag: number): boolean => (asked.flags & flag
 const isIoas = (parent: AllocCall['parent']): parent is Ioas => parent !== undefined && 'areas' in parent;
 const inIoas = ({ parent }: AllocCall): boolean => isIoas(parent);
 const inTable = ({ parent }: AllocCall): boolean =>
-  parent !== undefined && !isIoas(parent) && parent.kind === 'page table';
+  parent !== undefined && !isIoas(parent) && (parent.kind === 'page table' || parent.kind === 'virtual IOMMU');
+const inViommu = ({ parent }: AllocCall): boolean =>
+  parent !== undefined && !isIoas(parent) && parent.kind === 'virtual IOMMU';
 
 const makes = (
   { platform }: Context,
@@ -52,13 +57,20 @@ const makes = (
   parent: AllocCall['parent'],
   { flags }: AllocCall['asked'],
   data: TableData,
+  faults: FaultQueue | undefined,
 ): PageTable | NestedTable | undefined => {
   if (parent === undefined) return undefined;
-  if (!isIoas(parent)) return parent.kind === 'page table' ? newNested(parent, data) : undefined;
+  const forPasids = (flags & uapi.IOMMU_HWPT_ALLOC_PASID) !== 0;
+  if (!isIoas(parent))
+    return parent.kind === 'page table' || parent.kind === 'virtual IOMMU'
+      ? newNested(parent, data, { faults, forPasids })
+      : undefined;
   const tracks = (flags & uapi.IOMMU_HWPT_ALLOC_DIRTY_TRACKING) !== 0;
   const stated = {
     parent: (flags & uapi.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0,
     tracking: tracks ? newTracking() : undefined,
+    forPasids,
+    faults,
   };
   return device?.hardware === undefined ? mockTable(parent, stated) : hardwareTable(platform, parent, stated);
 };
@@ -78,13 +90,16 @@ const situation = (context: Context, caller: Process, argument: UserArgument): A
   const device = named?.kind === 'device' ? named : undefined;
   const parent = objects.get(asked.pt_id) ?? others.get(asked.pt_id);
   const data = dataOf(caller, asked);
-  const made = makes(context, device, parent, asked, data);
+  const queue = (asked.flags & uapi.IOMMU_HWPT_FAULT_ID_VALID) === 0 ? undefined : others.get(asked.fault_id);
+  const faults = queue?.kind === 'fault queue' ? queue : undefined;
+  const made = makes(context, device, parent, asked, data, faults);
   return {
     context,
     asked,
     device,
     parent,
     data,
+    faults,
     writable: argument.writable(0, size),
     made,
     joins: () => (made?.kind === 'page table' ? made : undefined),
@@ -94,7 +109,7 @@ const situation = (context: Context, caller: Process, argument: UserArgument): A
 const ALLOC = request<Context, AllocCall>({
   id: 'hwpt/alloc',
   level: 'must',
-  says: 'HWPT_ALLOC makes a page table: of an IO address space, with all that is mapped in it, or nested in a page table that was made as a parent; it returns 0. A page table so made stays until it is destroyed.',
+  says: 'HWPT_ALLOC makes a page table: of an IO address space, with all that is mapped in it, or nested in a page table that was made as a parent, or in a virtual IOMMU; it returns 0. A page table so made stays until it is destroyed.',
   source: HEADER,
   on: 'iommufd',
   request: uapi.IOMMU_HWPT_ALLOC,
@@ -102,16 +117,19 @@ const ALLOC = request<Context, AllocCall>({
   leavesOpen: (call) => {
     if (inIoas(call) && call.data.type === IOMMU_HWPT_DATA_SELFTEST && call.data.kind !== 0)
       return 'what other kinds of page tables the mock device has is not stated';
-    if (call.device?.hardware !== undefined && inTable(call))
+    if (call.device?.hardware !== undefined && inTable(call) && !inViommu(call))
       return "page tables nested in those of hardware, or of another device's IOMMU, are not stated";
+    if (call.device?.hardware !== undefined && has(call, uapi.IOMMU_HWPT_FAULT_ID_VALID))
+      return 'which hardware can report page faults is not stated';
     return undefined;
   },
   stages: ['reserved', 'device', 'object', 'table', 'data', 'place', 'pins', 'fault', 'reply'],
-  effect: ({ context, made }) => {
+  effect: ({ context, made, faults }) => {
+    if (faults !== undefined) faults.users++;
     if (made?.kind === 'page table') join(context, made);
     else if (made !== undefined) {
       context.others.set(idOfTable(context, made), made);
-      made.parent.users++;
+      (made.viommu ?? made.parent).users++;
     }
   },
 });
@@ -163,11 +181,19 @@ const OBJECTIONS = [
   }),
   refuses({
     id: 'hwpt/alloc-not-connectable',
-    says: 'A pt_id of an object that is neither an IO address space nor a page table of the kernel is refused with EINVAL.',
+    says: 'A pt_id of an object that is neither an IO address space nor a page table of the kernel nor a virtual IOMMU is refused with EINVAL.',
     source: `${HEADER}: pt_id: The IOAS or HWPT or vIOMMU to connect this HWPT to; ${ALLOC_SOURCE}`,
     stage: 'object',
     errnos: ['EINVAL'],
     when: (call) => call.parent !== undefined && !inIoas(call) && !inTable(call),
+  }),
+  refuses({
+    id: 'hwpt/alloc-other-iommu',
+    says: 'A page table nested in a virtual IOMMU is refused with EINVAL for a device behind another IOMMU.',
+    source: `${HEADER}: pt_id; ${ALLOC_SOURCE}`,
+    stage: 'object',
+    errnos: ['EINVAL'],
+    when: (call) => inViommu(call) && call.device?.hardware !== undefined,
   }),
   refuses({
     id: 'hwpt/alloc-flags',
@@ -241,7 +267,7 @@ const OBJECTIONS = [
     source: `${HEADER}: fault_id; iommufd_get_fault()`,
     stage: 'fault',
     errnos: ['ENOENT'],
-    when: (call) => has(call, uapi.IOMMU_HWPT_FAULT_ID_VALID),
+    when: (call) => has(call, uapi.IOMMU_HWPT_FAULT_ID_VALID) && call.faults === undefined,
   }),
   refuses({
     id: 'hwpt/alloc-unwritable',

@@ -4,14 +4,16 @@ import { rule } from '../clauses.ts';
 type Taken = Pick<ReadonlySet<number>, 'has'>;
 
 /** The id that the next object gets. */
-export const NEXT_ID = rule<(context: { readonly objects: Taken; readonly others: Taken }) => number>({
+export const NEXT_ID = rule<
+  (context: { readonly objects: Taken; readonly others: Taken; readonly spent: Taken }) => number
+>({
   id: 'iommufd/ids',
   level: 'may',
   says: 'Ids are counted from 1 on, and the lowest that is free is given; 0 is none. That of an object that is gone is given again.',
   source: '_iommufd_object_alloc(), drivers/iommu/iommufd/main.c: xa_alloc(), XA_FLAGS_ALLOC1',
-  rule: ({ objects, others }) => {
+  rule: ({ objects, others, spent }) => {
     let id = 1;
-    while (objects.has(id) || others.has(id)) id++;
+    while (objects.has(id) || others.has(id) || spent.has(id)) id++;
     return id;
   },
 });

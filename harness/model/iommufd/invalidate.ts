@@ -3,6 +3,7 @@ import {
   IOMMU_HWPT_INVALIDATE_DATA_SELFTEST,
   IOMMU_TEST_INVALIDATE_FLAG_ALL,
   IOMMU_TEST_OP_MD_CHECK_IOTLB,
+  IOMMU_VIOMMU_INVALIDATE_DATA_SELFTEST,
   iommuHwptInvalidateSelftest,
   iommuTestCheckIotlb,
   testOperation,
@@ -13,7 +14,10 @@ import type { ByteRule } from '../outcome.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes } from '../type1/bytes.ts';
 import type { Process } from '../world/process.ts';
+import type { Progress } from './invalidate-progress.ts';
 import type { Context, Ioas, NestedTable, Other } from './state.ts';
+import { viommuProgress } from './viommu/invalidate.ts';
+import type { Viommu } from './viommu/state.ts';
 
 /* What caches hold of page tables of user space, and how it is made to go. */
 
@@ -26,51 +30,58 @@ const ENTRY = sizeOf(iommuHwptInvalidateSelftest);
 const LONGEST_ENTRY = 4096;
 const MOST_ENTRIES = 1 << 19;
 
-/** What becomes of the entries: how many are done, and why the next one is not. */
-interface Progress {
-  readonly done: number;
-  readonly trouble: 'EFAULT' | 'EINVAL' | 'EOPNOTSUPP' | undefined;
-  /** The entries of the cache that those invalidate. */
-  readonly gone: readonly number[];
-}
-
 interface InvalidateCall {
   readonly asked: Found<typeof iommuHwptInvalidate.fields>;
   readonly object: Ioas | Other | undefined;
   readonly table: NestedTable | undefined;
+  readonly viommu: Viommu | undefined;
   readonly writable: boolean;
   readonly progress: () => Progress;
 }
 
-const entryAt = (bytes: Uint8Array | undefined, { cache }: NestedTable): Pick<Progress, 'trouble' | 'gone'> => {
-  const refused = (trouble: Progress['trouble']) => ({ trouble, gone: [] });
-  if (bytes === undefined) return refused('EFAULT');
+/** An entry: the entries of the cache that it names, or why it cannot be handled. */
+const entryAt = (bytes: Uint8Array | undefined, { cache }: NestedTable): readonly number[] | Progress['trouble'] => {
+  if (bytes === undefined) return 'EFAULT';
   const { flags, iotlb_id } = decode(iommuHwptInvalidateSelftest, bytes);
-  if ((flags & ~IOMMU_TEST_INVALIDATE_FLAG_ALL) !== 0) return refused('EOPNOTSUPP');
-  if (iotlb_id >= cache.length) return refused('EINVAL');
-  return { trouble: undefined, gone: flags === 0 ? [iotlb_id] : [...cache.keys()] };
+  if ((flags & ~IOMMU_TEST_INVALIDATE_FLAG_ALL) !== 0) return 'EOPNOTSUPP';
+  if (iotlb_id >= cache.length) return 'EINVAL';
+  return flags === 0 ? [iotlb_id] : [...cache.keys()];
 };
 
-const progressOf = (caller: Process, asked: InvalidateCall['asked'], table: NestedTable | undefined): Progress => {
+const tableProgress = (caller: Process, asked: InvalidateCall['asked'], table: NestedTable): Progress => {
   const gone: number[] = [];
-  for (let done = 0; done < asked.entry_num && table !== undefined; done++) {
-    if (asked.entry_len !== ENTRY) return { done, trouble: 'EINVAL', gone };
-    const bytes = caller.space.read(asked.data_uptr + BigInt(done * ENTRY), ENTRY);
-    const entry = entryAt(bytes, table);
-    if (entry.trouble !== undefined) return { done, trouble: entry.trouble, gone };
-    gone.push(...entry.gone);
+  const end = (done: number, trouble: Progress['trouble']): Progress => ({
+    done,
+    trouble,
+    carryOut: () => {
+      for (const entry of gone) table.cache.splice(entry, 1, 0);
+    },
+  });
+  for (let done = 0; done < asked.entry_num; done++) {
+    if (asked.entry_len !== ENTRY) return end(done, 'EINVAL');
+    const entry = entryAt(caller.space.read(asked.data_uptr + BigInt(done * ENTRY), ENTRY), table);
+    if (entry === undefined || typeof entry === 'string') return end(done, entry);
+    gone.push(...entry);
   }
-  return { done: asked.entry_num, trouble: undefined, gone };
+  return end(asked.entry_num, undefined);
 };
 
-const carryOut = ({ table, progress }: InvalidateCall): void => {
-  for (const entry of progress().gone) table?.cache.splice(entry, 1, 0);
+const progressOf = (
+  caller: Process,
+  asked: InvalidateCall['asked'],
+  { table, viommu }: Pick<InvalidateCall, 'table' | 'viommu'>,
+): Progress => {
+  if (table !== undefined) return tableProgress(caller, asked, table);
+  if (viommu !== undefined) return viommuProgress(caller, asked, viommu);
+  return { done: asked.entry_num, trouble: undefined, carryOut: () => undefined };
 };
+
+const carryOut = ({ progress }: InvalidateCall): void => progress().carryOut();
 
 const INVALIDATE = request<Context, InvalidateCall>({
   id: 'hwpt/invalidate',
   level: 'must',
-  says: 'HWPT_INVALIDATE makes what a cache holds of a nested page table go, entry by entry, and returns 0; no entries at all only ask whether the type of data is known.',
+  says: 'HWPT_INVALIDATE makes what a cache holds of a nested page table go, or for the devices of a virtual IOMMU, entry by entry, and returns 0; no entries at all only ask whether the type of data is known.',
   source: `${HEADER}: Invalidate iommu cache for user-managed page table; An empty invalidation request array by setting entry_num==0 is allowed`,
   on: 'iommufd',
   request: IOMMU_HWPT_INVALIDATE,
@@ -78,12 +89,14 @@ const INVALIDATE = request<Context, InvalidateCall>({
     const asked = readStruct(argument, iommuHwptInvalidate);
     const object = context.objects.get(asked.hwpt_id) ?? context.others.get(asked.hwpt_id);
     const table = object !== undefined && 'kind' in object && object.kind === 'nested table' ? object : undefined;
+    const viommu = object !== undefined && 'kind' in object && object.kind === 'virtual IOMMU' ? object : undefined;
     return {
       asked,
       object,
       table,
+      viommu,
       writable: argument.writable(0, sizeOf(iommuHwptInvalidate)),
-      progress: () => progressOf(caller, asked, table),
+      progress: () => progressOf(caller, asked, { table, viommu }),
     };
   },
   stages: ['reply', 'arguments', 'object', 'type', 'entries'],
@@ -150,11 +163,11 @@ const OBJECTIONS = [
   }),
   refuses({
     id: 'hwpt/invalidate-not-nested',
-    says: 'An object that is no nested page table (nor a virtual IOMMU) is refused with EINVAL.',
+    says: 'An object that is neither a nested page table nor a virtual IOMMU is refused with EINVAL.',
     source: `${HEADER}: hwpt_id: ID of a nested HWPT or a vIOMMU; ${SOURCE}`,
     stage: 'object',
     errnos: ['EINVAL'],
-    when: ({ object, table }) => object !== undefined && table === undefined,
+    when: ({ object, table, viommu }) => object !== undefined && table === undefined && viommu === undefined,
   }),
   refuses({
     id: 'hwpt/invalidate-type',
@@ -162,11 +175,13 @@ const OBJECTIONS = [
     source: `${HEADER}: It should be a type supported by the hwpt; This can be used to check if the given data_type is supported or not by kernel; ${MOCK}`,
     stage: 'type',
     errnos: ['EINVAL', 'EOPNOTSUPP'],
-    when: ({ asked, table }) => table !== undefined && asked.data_type !== IOMMU_HWPT_INVALIDATE_DATA_SELFTEST,
+    when: ({ asked, table, viommu }) =>
+      (table !== undefined && asked.data_type !== IOMMU_HWPT_INVALIDATE_DATA_SELFTEST) ||
+      (viommu !== undefined && asked.data_type !== IOMMU_VIOMMU_INVALIDATE_DATA_SELFTEST),
   }),
   refuses({
     id: 'hwpt/invalidate-bad-entry',
-    says: 'An entry that is not as long as its type, or not in the cache, is refused with EINVAL, one with a flag that is not known with EOPNOTSUPP, one that cannot be read with EFAULT; those before it are handled.',
+    says: 'An entry that is not as long as its type, not in the cache, or of a virtual id that no device has, is refused with EINVAL, one with a flag that is not known with EOPNOTSUPP, one that cannot be read with EFAULT; those before it are handled. A virtual IOMMU takes longer entries that are 0 behind what it knows (else E2BIG) and shorter ones, and reads all of them before it handles one.',
     source: `${HEADER}: entry_num; ${MOCK}`,
     stage: 'entries',
     errnos: ['EINVAL'],

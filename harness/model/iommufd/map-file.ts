@@ -23,7 +23,7 @@ interface MapFileCall extends Placing {
 
 /** What a memfd consists of. */
 const objectOf = (file: OpenFile | undefined): MemoryObject | undefined => {
-  const backing = file?.file.backing?.({ offset: 0n, size: 0n, share: 'shared', write: false });
+  const backing = file?.file.backing?.({ opened: file, offset: 0n, size: 0n, share: 'shared', write: false });
   return backing?.kind === 'memory' ? backing.object : undefined;
 };
 

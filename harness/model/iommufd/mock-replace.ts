@@ -3,7 +3,7 @@ import { offsetOf, sizeOf } from '../../uapi/struct.ts';
 import { field, objection, request } from '../clauses.ts';
 import { readStruct } from '../type1/argument.ts';
 import { u32Bytes } from '../type1/bytes.ts';
-import { attachingObjections, tableOf, unfitObjection } from './mock.ts';
+import { attachingObjections, deviceOfMock, strangerObjection, tableOf, unfitObjection } from './mock.ts';
 import type { Context, Device, Ioas, NestedTable, Other, PageTable } from './state.ts';
 import { idOfTable, type Joining, move, newOf } from './tables.ts';
 
@@ -18,12 +18,6 @@ interface ReplaceCall extends Joining {
   readonly table: PageTable | NestedTable | undefined;
   readonly writable: boolean;
 }
-
-const deviceOf = ({ others }: Context, id: number): Device | undefined => {
-  const mock = others.get(id);
-  const device = mock?.kind === 'mock' ? others.get(mock.device) : undefined;
-  return device?.kind === 'device' ? device : undefined;
-};
 
 const replace = ({ context, device, table }: ReplaceCall): void => {
   if (device !== undefined && table !== undefined) move(context, device, table);
@@ -42,14 +36,14 @@ const REPLACE = request<Context, ReplaceCall>({
     const table = tableOf(target);
     return {
       context,
-      device: deviceOf(context, asked.id),
+      device: deviceOfMock(context, asked.id),
       target,
       table,
       writable: argument.writable(0, sizeOf(iommuTestReplace)),
       joins: () => newOf(table),
     };
   },
-  stages: ['device', 'object', 'place', 'pins', 'reply'],
+  stages: ['device', 'object', 'place', 'pins', 'fit', 'reply'],
   effect: replace,
 });
 
@@ -84,10 +78,36 @@ const OBJECTIONS = [
   }),
 ];
 
+const UNATTACHED = objection(REPLACE, {
+  id: 'mock/replace-unattached',
+  level: 'must',
+  says: 'A device that is attached to nothing is refused with EINVAL.',
+  source:
+    'iommufd_device_replace(), drivers/iommu/iommufd/device.c: This can only be called if iommufd_device_attach() has already succeeded',
+  stage: 'fit',
+  errnos: ['EINVAL'],
+  when: ({ device }) => device !== undefined && device.table === undefined,
+});
+
+const NOT_FOR_PASIDS = objection(REPLACE, {
+  id: 'mock/replace-not-for-pasids',
+  level: 'must',
+  says: 'While a PASID of the device is attached, the device cannot be attached to a page table that was not made for PASIDs, such as an IO address space gives: EINVAL.',
+  source:
+    'include/uapi/linux/iommufd.h: IOMMU_HWPT_ALLOC_PASID: Any domain attached to the non-PASID part of the device must also be flagged; iommufd_hwpt_pasid_compat(), drivers/iommu/iommufd/device.c',
+  stage: 'fit',
+  errnos: ['EINVAL'],
+  when: ({ device, table }) =>
+    device !== undefined && table !== undefined && table !== device.table && !table.forPasids && device.pasids.size > 0,
+});
+
 export const MOCK_REPLACE_CLAUSES = [
   REPLACE,
   TABLE_RETURNED,
   ...OBJECTIONS,
   ...attachingObjections(REPLACE),
   unfitObjection(REPLACE),
+  strangerObjection(REPLACE),
+  UNATTACHED,
+  NOT_FOR_PASIDS,
 ];

@@ -6,6 +6,7 @@ import {
   MOCK_FLAGS_DEVICE_NO_DIRTY,
   MOCK_FLAGS_DEVICE_PASID,
   MOCK_PAGE_SIZE,
+  MOCK_PASID_WIDTH,
   testOperation,
 } from '../../uapi/iommufd-test.ts';
 import { offsetOf, sizeOf } from '../../uapi/struct.ts';
@@ -13,7 +14,15 @@ import { type Field, field, type Objection, objection, type Request, request } f
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes } from '../type1/bytes.ts';
 import { NEXT_ID } from './ids.ts';
-import type { Context, Device, Ioas, NestedTable, Other, PageTable } from './state.ts';
+import {
+  type Context,
+  type Device,
+  type Ioas,
+  type NestedTable,
+  newDevice,
+  type Other,
+  type PageTable,
+} from './state.ts';
 import { idOfTable, type Joining, joiningObjections, move, newOf, tableFor } from './tables.ts';
 
 /* The mock device: what a test attaches to an IO address space or a page table where there is no hardware. */
@@ -31,6 +40,8 @@ export const mockTable = (ioas: Ioas, stated: Partial<PageTable> = {}): PageTabl
   aperture: MOCK_APERTURE,
   pageSize: MOCK_PAGE_SIZE,
   tracking: undefined,
+  forPasids: false,
+  faults: undefined,
   users: 0,
   ...stated,
 });
@@ -43,6 +54,13 @@ export const tableOf = (target: Target): PageTable | NestedTable | undefined => 
   if (target === undefined) return undefined;
   if ('areas' in target) return tableFor(target, mockTable(target, { automatic: true }));
   return target.kind === 'page table' || target.kind === 'nested table' ? target : undefined;
+};
+
+/** The device that a mock device is bound as. */
+export const deviceOfMock = ({ others }: Context, id: number): Device | undefined => {
+  const mock = others.get(id);
+  const device = mock?.kind === 'mock' ? others.get(mock.device) : undefined;
+  return device?.kind === 'device' ? device : undefined;
 };
 
 /** Whether a device cannot work with a page table: one that is made for dirty tracking, which its IOMMU cannot do. */
@@ -63,22 +81,23 @@ const situation = (context: Context, asked: AttachCall['asked'], writable: boole
   const target = context.objects.get(asked.id) ?? context.others.get(asked.id);
   const table = tableOf(target);
   const dirtyTracking = (asked.dev_flags & MOCK_FLAGS_DEVICE_NO_DIRTY) === 0;
+  const pasidBits = (asked.dev_flags & MOCK_FLAGS_DEVICE_PASID) === 0 ? 0 : MOCK_PASID_WIDTH;
   return {
     context,
     asked,
     target,
     table,
     writable,
-    device: { kind: 'device', iommu: { dirtyTracking, nesting: true }, table: undefined },
+    device: newDevice({ iommu: { dirtyTracking, nesting: true, pasidBits } }),
     joins: () => newOf(table),
     ids: () => idsFor(context, table),
   };
 };
 
 const idsFor = (context: Context, table: AttachCall['table']): ReturnType<AttachCall['ids']> => {
-  const { law, objects } = context;
+  const { law, objects, spent } = context;
   const next = (...taken: readonly number[]): number =>
-    law.of(NEXT_ID).rule({ objects, others: new Set([...context.others.keys(), ...taken]) });
+    law.of(NEXT_ID).rule({ objects, spent, others: new Set([...context.others.keys(), ...taken]) });
   const mock = next();
   const device = next(mock);
   return { mock, device, table: table === undefined ? 0 : idOfTable(context, table, [mock, device]) };
@@ -176,6 +195,26 @@ export const unfitObjection = <S extends Pick<AttachCall, 'table'> & { readonly 
     when: ({ device, table }) => device !== undefined && unfit(device, table),
   });
 
+/** What refuses a device that a virtual IOMMU does not know. */
+export const strangerObjection = <S extends Pick<AttachCall, 'table'> & { readonly device: Device | undefined }>(
+  call: Request<Context, S>,
+): Objection<S> =>
+  objection(call, {
+    id: `${call.id}-no-virtual-device`,
+    level: 'must',
+    says: 'Attaching a device to a page table nested in a virtual IOMMU is refused with ENOENT when it has no virtual device there.',
+    source:
+      'iommufd_viommu_get_vdev_id(), drivers/iommu/iommufd/driver.c; mock_domain_nop_attach(), drivers/iommu/iommufd/selftest.c',
+    stage: 'object',
+    errnos: ['ENOENT'],
+    when: ({ device, table }) => {
+      const viommu = table?.kind === 'nested table' ? table.viommu : undefined;
+      return (
+        device !== undefined && viommu !== undefined && device.virtual?.viommu !== viommu && device.table !== table
+      );
+    },
+  });
+
 const unwritable = (call: Request<Context, AttachCall>): Objection<AttachCall> =>
   objection(call, {
     id: `${call.id}-unwritable`,
@@ -201,11 +240,13 @@ export const MOCK_CLAUSES = [
   ATTACH,
   idsReturned(ATTACH),
   ...attachingObjections(ATTACH),
+  strangerObjection(ATTACH),
   unwritable(ATTACH),
   ATTACH_AS,
   idsReturned(ATTACH_AS),
   ...attachingObjections(ATTACH_AS),
   unfitObjection(ATTACH_AS),
+  strangerObjection(ATTACH_AS),
   unwritable(ATTACH_AS),
   ODD_DEVICE,
 ];

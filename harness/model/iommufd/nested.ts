@@ -2,6 +2,7 @@ import { IOMMU_HWPT_DATA_SELFTEST, iommuHwptSelftest } from '../../uapi/iommufd-
 import { decode, offsetOf, sizeOf } from '../../uapi/struct.ts';
 import type { Process } from '../world/process.ts';
 import type { NestedTable, PageTable } from './state.ts';
+import type { Viommu } from './viommu/state.ts';
 
 /** What a caller says of a page table that it makes. */
 export interface TableData {
@@ -39,9 +40,14 @@ export const dataOf = (
 const ENTRIES = 4;
 
 /** A page table of user space, nested in a page table of the kernel. */
-export const newNested = (parent: PageTable, { iotlb }: TableData): NestedTable => ({
+export const newNested = (
+  parent: PageTable | Viommu,
+  { iotlb }: TableData,
+  stated: Pick<NestedTable, 'faults' | 'forPasids'>,
+): NestedTable => ({
   kind: 'nested table',
-  parent,
+  ...(parent.kind === 'page table' ? { parent, viommu: undefined } : { parent: parent.parent, viommu: parent }),
   cache: Array.from({ length: ENTRIES }, () => iotlb),
+  ...stated,
   users: 0,
 });

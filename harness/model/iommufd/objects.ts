@@ -7,6 +7,7 @@ import { NEXT_ID } from './ids.ts';
 import { settle } from './pinned.ts';
 import { type Context, type Ioas, newIoas, type Other } from './state.ts';
 import { end, move } from './tables.ts';
+import { endVirtual, leaveViommu } from './viommu/ending.ts';
 
 /* Objects, and the ids that they have. */
 
@@ -74,17 +75,20 @@ const endOther = (context: Context, id: number, object: Other): void => {
     return;
   }
   context.others.delete(id);
+  leaveViommu(context, object);
   if (object.kind !== 'mock') return;
   const device = context.others.get(object.device);
+  if (device?.kind !== 'device') return;
+  move(context, device, undefined);
+  endVirtual(context, device);
   context.others.delete(object.device);
-  if (device?.kind === 'device') move(context, device, undefined);
 };
 
 /** Whether anything else needs an object. */
 const isBusy = (object: Ioas | Other): boolean => {
   if ('areas' in object) return object.tables.size > 0;
-  if (object.kind === 'device') return true;
-  return object.kind !== 'mock' && object.users > 0;
+  if (object.kind === 'device' || object.kind === 'access') return true;
+  return 'users' in object && object.users > 0;
 };
 
 interface DestroyCall {
@@ -103,6 +107,15 @@ const DESTROY = request<Context, DestroyCall>({
   situation: (context, { argument }) => {
     const asked = readStruct(argument, iommuDestroy);
     return { context, asked, object: context.objects.get(asked.id) ?? context.others.get(asked.id) };
+  },
+  leavesOpen: ({ context, object }) => {
+    const device =
+      object !== undefined && 'kind' in object && object.kind === 'mock'
+        ? context.others.get(object.device)
+        : undefined;
+    return device?.kind === 'device' && device.pasids.size > 0
+      ? 'a driver must detach all PASIDs before it lets go of its device, and the mock device leaves that to the program'
+      : undefined;
   },
   stages: ['object'],
   effect: ({ context, asked }) => {
@@ -128,7 +141,7 @@ const DESTROY_UNKNOWN = objection(DESTROY, {
 const DESTROY_BUSY = objection(DESTROY, {
   id: 'iommufd/destroy-busy',
   level: 'must',
-  says: 'DESTROY of what is in use (an IO address space that has a page table, a page table to which a device is attached or in which another is nested, a device that its driver holds) is refused with EBUSY, and nothing changes.',
+  says: 'DESTROY of what is in use (an IO address space that has a page table, a page table to which a device is attached or in which another is nested, a fault queue that page tables have, a queue whose file is open, a virtual IOMMU with anything that belongs to it, a queue of hardware that another needs, a device that its driver holds) is refused with EBUSY, and nothing changes.',
   source: `${HEADER}: IOMMU_DESTROY; iommufd_object_remove(), ${MAIN}: the refcount must be 1`,
   stage: 'object',
   errnos: ['EBUSY'],

@@ -1,4 +1,5 @@
 import type { IovaRange, Platform, PlatformDevice, PlatformGroup } from '../../program/platform.ts';
+import { IOMMU_TEST_DEV_CACHE_DEFAULT, MOCK_DEV_CACHE_NUM } from '../../uapi/iommufd-test.ts';
 import type { Law } from '../law.ts';
 import type { AddressSpace } from '../world/address-space.ts';
 import { greatest, least } from '../world/big.ts';
@@ -6,7 +7,9 @@ import { IntervalMap } from '../world/interval-map.ts';
 import type { MemoryObject } from '../world/memory-object.ts';
 import type { Process } from '../world/process.ts';
 import type { Compat } from './compat/state.ts';
+import type { FaultQueue } from './fault-queue/state.ts';
 import type { Stretch } from './held.ts';
+import type { Access, EventQueue, HardwareQueue, Viommu, VirtualDevice } from './viommu/state.ts';
 
 /** What opening /dev/iommu makes: objects by id. */
 export interface Context {
@@ -15,6 +18,8 @@ export interface Context {
   readonly objects: Map<number, Ioas>;
   /** Objects that are no IO address spaces. */
   readonly others: Map<number, Other>;
+  /** Ids that nothing has and nothing gets. */
+  readonly spent: Set<number>;
   /** Locked pages of users, by uid, in all contexts. */
   readonly users: Map<number, number>;
   /** Memory that is charged to somebody. */
@@ -27,16 +32,34 @@ export interface Context {
   readonly compat: Compat;
 }
 
-export type Other = Device | Mock | PageTable | NestedTable;
+export type Other = Device | Mock | PageTable | NestedTable | FaultQueue | OfViommu;
+
+/** What there is to do with virtual IOMMUs. */
+type OfViommu = Viommu | VirtualDevice | EventQueue | HardwareQueue | Access;
 
 /** A device that its driver bound to the context. */
 export interface Device {
   readonly kind: 'device';
   /** What its IOMMU can do. */
-  readonly iommu: { readonly dirtyTracking: boolean; readonly nesting: boolean };
+  readonly iommu: {
+    readonly dirtyTracking: boolean;
+    readonly nesting: boolean;
+    /** How many bits the PASIDs of the device have; absent where nobody knows. */
+    readonly pasidBits?: number;
+  };
   /** Where it is in the machine; absent for a mock device. */
   readonly hardware?: { readonly device: PlatformDevice; readonly group: PlatformGroup };
   table: PageTable | NestedTable | undefined;
+  /** What its PASIDs are attached to. */
+  readonly pasids: Map<number, PageTable | NestedTable>;
+  /** A mock device refuses the next page table of the PASID that is there for that. */
+  refusesNext: boolean;
+  /** What a virtual machine knows it as. */
+  virtual: VirtualDevice | undefined;
+  /** Where its events go, and as whose, since it is attached to a page table nested in a virtual IOMMU. */
+  reports: { readonly viommu: Viommu; readonly virtId: bigint } | undefined;
+  /** What the cache of a mock device holds, until it is invalidated. */
+  readonly cache: number[];
 }
 
 /** What stands for the driver of a mock device; it holds the device. */
@@ -59,6 +82,10 @@ export interface PageTable {
   readonly pageSize: bigint;
   /** Which of its entries were written, where it was made for telling (IOMMU_HWPT_ALLOC_DIRTY_TRACKING). */
   readonly tracking: Tracking | undefined;
+  /** PASIDs can be attached to it (IOMMU_HWPT_ALLOC_PASID). */
+  readonly forPasids: boolean;
+  /** Where faults of devices that are attached to it go (IOMMU_HWPT_FAULT_ID_VALID). */
+  readonly faults: FaultQueue | undefined;
   /** How many devices are attached to it, and page tables nested in it. */
   users: number;
 }
@@ -67,8 +94,12 @@ export interface PageTable {
 export interface NestedTable {
   readonly kind: 'nested table';
   readonly parent: PageTable;
+  /** The virtual IOMMU that it is nested in, if it is not the parent alone. */
+  readonly viommu: Viommu | undefined;
   /** What the mock device's cache holds of it, until it is invalidated. */
   readonly cache: number[];
+  readonly forPasids: boolean;
+  readonly faults: FaultQueue | undefined;
   users: number;
 }
 
@@ -97,6 +128,8 @@ export interface Ioas {
   readonly tables: Set<PageTable>;
   /** IOVAs that mean something else to devices that are attached, by device. */
   readonly reserved: Map<Device, readonly IovaRange[]>;
+  /** IOVAs of mappings that cannot be unmapped, by what holds them; `end` is the first behind. */
+  readonly locked: Map<object, { readonly start: bigint; readonly end: bigint }>;
 }
 
 /** What is mapped at [start, end) of an IOAS. */
@@ -139,20 +172,36 @@ export interface Owner {
   readonly uid: number;
 }
 
+/** A device that was just bound. */
+export const newDevice = (stated: Pick<Device, 'iommu' | 'hardware'>): Device => ({
+  kind: 'device',
+  ...stated,
+  table: undefined,
+  pasids: new Map(),
+  refusesNext: false,
+  virtual: undefined,
+  reports: undefined,
+  cache:
+    stated.hardware === undefined ? Array.from({ length: MOCK_DEV_CACHE_NUM }, () => IOMMU_TEST_DEV_CACHE_DEFAULT) : [],
+});
+
 export const newIoas = (): Ioas => ({
   areas: new IntervalMap(),
   allowed: [],
   largePages: true,
   tables: new Set(),
   reserved: new Map(),
+  locked: new Map(),
 });
 
 /** Whether what is mapped is pinned: it is while there are page tables, whether a device is attached to them or not. */
 export const pins = ({ tables }: Ioas): boolean => tables.size > 0;
 
 /** What IOVAs and lengths of an IOAS must be a multiple of. */
-export const alignmentOf = ({ largePages, tables }: Ioas, { pageSizeBytes }: Platform): bigint =>
-  [...tables].map(({ pageSize }) => pageSize).reduce(greatest, largePages ? 1n : BigInt(pageSizeBytes));
+export const alignmentOf = ({ largePages, tables, locked }: Ioas, { pageSizeBytes }: Platform): bigint =>
+  [...tables]
+    .map(({ pageSize }) => pageSize)
+    .reduce(greatest, largePages && locked.size === 0 ? 1n : BigInt(pageSizeBytes));
 
 /** Which IOVAs of an IOAS can be mapped: those that all page tables can translate. */
 export const apertureOf = ({ tables }: Ioas): IovaRange =>

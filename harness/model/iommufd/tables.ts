@@ -1,6 +1,7 @@
 import type { ClauseId } from '../../spec/clause.ts';
 import type { Errno } from '../../uapi/errno.ts';
 import { type Objection, objection, type Request } from '../clauses.ts';
+import { ENDS_WITH_ATTACHMENT } from './fault-queue/ending.ts';
 import { NEXT_ID } from './ids.ts';
 import { overLimit, settle, unreachable } from './pinned.ts';
 import { ioasOf } from './reserved.ts';
@@ -24,9 +25,9 @@ export const newOf = (table: PageTable | NestedTable | undefined): PageTable | u
 
 /** The id of a page table, or the one that it is going to have when `taken` are given before it. */
 export const idOfTable = (context: Context, table: PageTable | NestedTable, taken: readonly number[] = []): number => {
-  const { law, objects } = context;
+  const { law, objects, spent } = context;
   const others = new Set([...context.others.keys(), ...taken]);
-  return idOf(context, table) ?? law.of(NEXT_ID).rule({ objects, others });
+  return idOf(context, table) ?? law.of(NEXT_ID).rule({ objects, others, spent });
 };
 
 /** Makes a page table an object, and all that is mapped in its IO address space is pinned. */
@@ -40,7 +41,8 @@ export const join = (context: Context, table: PageTable): void => {
 export const end = (context: Context, table: PageTable | NestedTable): void => {
   const id = idOf(context, table);
   if (id !== undefined) context.others.delete(id);
-  if (table.kind === 'nested table') table.parent.users--;
+  if (table.faults !== undefined) table.faults.users--;
+  if (table.kind === 'nested table') (table.viommu ?? table.parent).users--;
   else table.ioas.tables.delete(table);
   settle(context);
 };
@@ -54,10 +56,19 @@ export const move = (context: Context, device: Device, table: PageTable | Nested
     table.users++;
   }
   device.table = table;
+  report(device, table);
   reserve(device, before, table);
   if (before === undefined) return;
+  if (before.faults !== undefined) context.law.of(ENDS_WITH_ATTACHMENT).rule(before.faults, device, 0);
   before.users--;
   if (before.kind === 'page table' && before.automatic && before.users === 0) end(context, before);
+};
+
+/** Has the events of a device go where its page table says; within one virtual IOMMU it stays what it was there. */
+const report = (device: Device, table: Device['table']): void => {
+  const viommu = table?.kind === 'nested table' ? table.viommu : undefined;
+  if (viommu === device.reports?.viommu) return;
+  device.reports = viommu && { viommu, virtId: device.virtual?.virtId ?? 0n };
 };
 
 /** Has the regions of a device reserved in the IO address space that it is attached to, and nowhere else. */
@@ -69,8 +80,11 @@ const reserve = (device: Device, before: Device['table'], after: Device['table']
 const TOP = (1n << 64n) - 1n;
 
 /** Whether a mapping of an IO address space is not aligned as a page table needs it. */
-const misaligned = ({ platform }: Context, ioas: Ioas, table: PageTable): boolean => {
-  const unit = alignmentOf({ ...ioas, tables: new Set([...ioas.tables, table]) }, platform);
+const misaligned = ({ platform }: Context, ioas: Ioas, table: PageTable): boolean =>
+  isMisaligned(platform, ioas, alignmentOf({ ...ioas, tables: new Set([...ioas.tables, table]) }, platform));
+
+/** Whether a mapping of an IO address space is not aligned to so many bytes. */
+export const isMisaligned = (platform: Context['platform'], ioas: Ioas, unit: bigint): boolean => {
   const page = BigInt(platform.pageSizeBytes);
   return [...ioas.areas].some(({ start, end, pages, from }) =>
     [start, end, (pages.vaddr + from) % page].some((number) => number % unit !== 0n),

@@ -35,6 +35,10 @@ const wholeOnes = (call: UnmapCall): readonly Area[] => {
 
 const cuts = (call: UnmapCall): boolean => wholeOnes(call).length < call.areas().length;
 
+/** Whether what holds memory of the IO address space holds a mapping. */
+const isLocked = ({ ioas }: UnmapCall, area: Area): boolean =>
+  [...(ioas?.locked.values() ?? [])].some(({ start, end }) => start < area.end && area.start < end);
+
 const remove = ({ context, ioas }: UnmapCall, areas: readonly Area[]): void => {
   if (ioas === undefined) return;
   for (const area of areas) {
@@ -125,6 +129,19 @@ const OBJECTIONS = [
     errnos: ['ENOENT'],
     when: cuts,
     leaves: (call) => remove(call, call.context.law.of(CUT_LEAVES).rule(wholeOnes(call))),
+  }),
+  refuses({
+    id: 'ioas/unmap-locked',
+    says: 'A mapping in which a queue of hardware lies cannot be unmapped: a range in which it lies, everything included, is refused with EBUSY; mappings before it may be gone.',
+    source: `Documentation/userspace-api/iommufd.rst: IOMMUFD_OBJ_HW_QUEUE; ${RANGE}: The area is locked by an object that has not been destroyed`,
+    stage: 'areas',
+    errnos: ['EBUSY'],
+    when: (call) => call.areas().some((area) => isLocked(call, area)),
+    leaves: (call) => {
+      const areas = call.context.law.of(CUT_LEAVES).rule(wholeOnes(call));
+      const first = areas.findIndex((area) => isLocked(call, area));
+      remove(call, first === -1 ? areas : areas.slice(0, first));
+    },
   }),
   refuses({
     id: 'ioas/unmap-nothing',

@@ -27,6 +27,8 @@ export interface UserArgument {
 /** One ioctl on a file. */
 export interface IoctlCall {
   readonly caller: Process;
+  /** The open file that it is made on. */
+  readonly opened: OpenFile;
   /** The request number, 32 bits. */
   readonly request: bigint;
   readonly argument: UserArgument;
@@ -37,8 +39,27 @@ export interface IoctlCall {
   install(file: KernelFile): void;
 }
 
+/** One read(2) on a file that is no row of bytes. */
+export interface ReadCall {
+  readonly caller: Process;
+  /** How many bytes are asked for. */
+  readonly size: number;
+  /** How many of them can be written where they are to go. */
+  readonly room: number;
+}
+
+/** One write(2) on such a file. */
+export interface WriteCall {
+  readonly caller: Process;
+  readonly size: number;
+  /** What of it can be read; bytes that programs cannot know stand in it as the numbers that the model has for them. */
+  readonly data: Uint8Array;
+}
+
 /** What mmap asks of a file; offset and size in bytes, both whole pages. */
 export interface MapRequest {
+  /** The open file that is mapped. */
+  readonly opened: OpenFile;
   readonly offset: bigint;
   readonly size: bigint;
   readonly share: Share;
@@ -49,7 +70,13 @@ export interface MapRequest {
 export type FileBacking = {
   readonly done?: () => void;
 } /** `from`: where in the object it begins, in bytes, if that is not where the request says. */ & (
-  | { readonly kind: 'memory'; readonly object: MemoryObject; readonly from?: bigint }
+  | {
+      readonly kind: 'memory';
+      readonly object: MemoryObject;
+      readonly from?: bigint;
+      /** What a mapping holds, if that is not the file. */
+      readonly held?: OpenFile;
+    }
   /** Registers; `offset` of the request's first byte among them, in bytes. Such a mapping is VM_PFNMAP. */
   | { readonly kind: 'device'; readonly device: DeviceMemory; readonly offset: bigint }
   | { readonly kind: 'refused'; readonly errno: Errno; readonly clauses: readonly [Clause, ...Clause[]] }
@@ -68,6 +95,12 @@ export interface KernelFile {
   /** At most `size` bytes at a byte offset. The bytes that were read are `out`, all of them covered by rules; ret is their number. */
   pread?(caller: Process, offset: bigint, size: number): Answer;
   pwrite?(caller: Process, offset: bigint, data: Uint8Array): Answer;
+  /** read(2): the bytes that were read are `out`, ret is their number. Absent: not modelled. */
+  read?(call: ReadCall): Answer;
+  /** write(2); ret is the number of bytes that were taken. Absent: not modelled. */
+  write?(call: WriteCall): Answer;
+  /** Which of some events (POLLIN and the others) there are now. Absent: not modelled. */
+  poll?(events: number): Answer;
   backing?(request: MapRequest): FileBacking;
   truncate?(size: bigint): Answer;
   /** The last descriptor of this open file, in any process, was closed and no mapping of it is left. */

@@ -12,7 +12,7 @@ import type { IoctlCall } from '../../world/kernel-file.ts';
 import type { OpenFile, Process } from '../../world/process.ts';
 import { bytesBehind } from '../framing.ts';
 import { NEXT_ID } from '../ids.ts';
-import type { Context, Device } from '../state.ts';
+import { type Context, newDevice } from '../state.ts';
 import { reach } from './dma.ts';
 import { hardwareOf } from './hardware.ts';
 import { type Cdev, contextOf } from './state.ts';
@@ -70,7 +70,7 @@ const BIND = request<Cdev, BindCall>({
   stages: ['size', 'struct', 'arguments', 'group', 'state', 'token', 'descriptor', 'device'],
   effect: ({ cdev, context, file }) => {
     if (context === undefined || file === undefined) return;
-    const object: Device = { kind: 'device', table: undefined, ...hardwareOf(cdev) };
+    const object = newDevice(hardwareOf(cdev));
     context.others.set(context.law.of(NEXT_ID).rule(context), object);
     file.hold();
     openDevice(cdev.vfio, cdev.device);

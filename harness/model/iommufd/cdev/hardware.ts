@@ -20,6 +20,8 @@ export const hardwareTable = ({ iommu }: Platform, ioas: Ioas, stated: Partial<P
   aperture: iommu.aperture,
   pageSize: iommu.pageSizes & -iommu.pageSizes,
   tracking: undefined,
+  forPasids: false,
+  faults: undefined,
   users: 0,
   ...stated,
 });

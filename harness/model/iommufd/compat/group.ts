@@ -6,7 +6,7 @@ import { hardwareOf, hardwareTable, isHardware } from '../cdev/hardware.ts';
 import { NEXT_ID } from '../ids.ts';
 import { outOfReach, overLimit } from '../pinned.ts';
 import { isUsable } from '../reserved.ts';
-import { alignmentOf, type Context, type Device, type Ioas, newIoas, type PageTable } from '../state.ts';
+import { alignmentOf, type Context, type Device, type Ioas, newDevice, newIoas, type PageTable } from '../state.ts';
 import { isNew, move, tableFor } from '../tables.ts';
 import { translateIoas } from './reaching.ts';
 import { compatIoasOf, ioasOf } from './state.ts';
@@ -62,7 +62,7 @@ const openingOf = (call: GetDeviceCall): Opening | undefined => {
   return {
     context: group.iommufd.context,
     ioas,
-    object: { kind: 'device', table: undefined, ...hardwareOf({ device, group }) },
+    object: newDevice(hardwareOf({ device, group })),
     table: tableFor(ioas, hardwareTable(vfio.platform, ioas, { automatic: true })),
   };
 };

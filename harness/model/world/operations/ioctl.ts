@@ -3,7 +3,8 @@ import type { Answer, Outcome } from '../../outcome.ts';
 import type { Actor } from '../actor.ts';
 import { FILES } from '../clauses.ts';
 import { withoutMemory } from '../fail-nth.ts';
-import type { IoctlCall, KernelFile, UserArgument } from '../kernel-file.ts';
+import { inMemory } from '../in-memory.ts';
+import type { IoctlCall, KernelFile } from '../kernel-file.ts';
 import { HeldFile } from '../open-file.ts';
 import { fails, unspecified } from '../replies.ts';
 import { type Resolver, userArgument } from '../user-argument.ts';
@@ -17,9 +18,10 @@ const SPECIAL_TYPES: readonly bigint[] = [0x3bn];
 /** The operation that asks a file for what only it can do. */
 export const IOCTL_OPERATIONS: Operations<'ioctl'> = {
   ioctl: (world, actor, call, iteration) =>
-    withFile(actor, call.fd, ({ file }) =>
+    withFile(actor, call.fd, (opened) =>
       withNames(actor, call, () => {
         const { to } = call;
+        const { file } = opened;
         if (to !== undefined && actor.descriptors.get(to) !== undefined) return unspecified(`the name ${to} is taken`);
         const argument = userArgument(call.arg, {
           space: actor.space,
@@ -29,6 +31,7 @@ export const IOCTL_OPERATIONS: Operations<'ioctl'> = {
         });
         const asked = ask(file, {
           caller: actor,
+          opened,
           request: call.request,
           argument,
           install(made) {
@@ -40,7 +43,7 @@ export const IOCTL_OPERATIONS: Operations<'ioctl'> = {
         if (to === undefined && call.arg.kind === 'inline') return answer;
         const settle = (outcome: Outcome): Outcome => {
           const named = to === undefined ? outcome : namingResult(outcome, actor, to);
-          return call.arg.kind === 'inline' ? named : inMemory(named, actor, argument);
+          return call.arg.kind === 'inline' ? named : inMemory(named, actor, argument.value);
         };
         const [first, ...others] = answer.allowed;
         return { allowed: [settle(first), ...others.map(settle)] };
@@ -80,23 +83,6 @@ const resolverOf = (actor: Actor): Resolver => ({
     return file === 'vague' ? undefined : file;
   },
 });
-
-/** An argument that lies in memory is not shown by the step: what the call copies back goes where the process will read it. */
-const inMemory = (outcome: Outcome, { space }: Actor, argument: UserArgument): Outcome => {
-  const { out, ...rest } = outcome;
-  if (out === undefined || out === 'anything') return rest;
-  return {
-    ...rest,
-    commit: () => {
-      outcome.commit();
-      for (const { at, bytes, clause } of out) {
-        const vaddr = argument.value + BigInt(at);
-        if (typeof bytes === 'number') space.fill(vaddr, BigInt(bytes), undefined, clause);
-        else space.write(vaddr, bytes, clause);
-      }
-    },
-  };
-};
 
 /** Whatever a call returns is taken for the descriptor that the step names, even when it made none. */
 const namingResult = (outcome: Outcome, actor: Actor, name: string): Outcome => ({

@@ -7,7 +7,7 @@ import { FILES, LIMITS, MEMORY_MAPPING } from '../clauses.ts';
 import type { FileBacking } from '../kernel-file.ts';
 import { MemoryObject } from '../memory-object.ts';
 import { type Mm, USER_END } from '../mm.ts';
-import type { HeldFile } from '../open-file.ts';
+import type { OpenFile } from '../process.ts';
 import { allow, fails, failure, succeeds, success, unspecified } from '../replies.ts';
 import { GUARD_BYTE } from '../user-argument.ts';
 import { type Operations, withFile, withMemory, withPlace } from '../world.ts';
@@ -25,7 +25,7 @@ interface Wanted {
   readonly at: Place | undefined;
   readonly prot: Prot;
   readonly content: () => Content;
-  readonly file: HeldFile | undefined;
+  readonly file: OpenFile | undefined;
   /** Where in its first page the memory begins, and how large it is. */
   readonly offset: bigint;
   readonly size: bigint;
@@ -193,7 +193,7 @@ export const MEMORY_MAPPING_OPERATIONS: Operations<'mem' | 'map' | 'protect' | '
       if (start % page !== 0n || size === 0n) return fails('EINVAL', FILES);
       if (start + length > 1n << 63n) return fails('EOVERFLOW', FILES);
       if (file.flags === 'w' || (share === 'shared' && write && file.flags !== 'rw')) return fails('EACCES', FILES);
-      const backing = file.file.backing?.({ offset: start, size: length, share, write });
+      const backing = file.file.backing?.({ opened: file, offset: start, size: length, share, write });
       if (backing === undefined) return fails('ENODEV', FILES);
       if (backing.kind === 'unspecified') {
         return unspecified(backing.why, () => {
@@ -203,6 +203,7 @@ export const MEMORY_MAPPING_OPERATIONS: Operations<'mem' | 'map' | 'protect' | '
       }
       if (backing.kind === 'refused')
         return { allowed: [{ ...failure(backing.errno, FILES, backing.done), clauses: backing.clauses }] };
+      const held = backing.kind === 'memory' ? (backing.held ?? file) : file;
       return mapping(actor, {
         name,
         length,
@@ -214,7 +215,7 @@ export const MEMORY_MAPPING_OPERATIONS: Operations<'mem' | 'map' | 'protect' | '
           backing.done?.();
           return backedContent(backing, share, start);
         },
-        file,
+        file: held,
         offset: 0n,
         size,
         guarded: false,

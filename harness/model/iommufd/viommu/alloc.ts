@@ -1,0 +1,165 @@
+import { IOMMU_TYPE_DEFAULT, IOMMU_VIOMMU_ALLOC, iommuViommuAlloc } from '../../../uapi/iommufd-commands.ts';
+import { IOMMU_VIOMMU_TYPE_SELFTEST } from '../../../uapi/iommufd-test.ts';
+import { offsetOf, sizeOf } from '../../../uapi/struct.ts';
+import { field, type Objection, objection, request } from '../../clauses.ts';
+import { type Found, readStruct } from '../../type1/argument.ts';
+import { u32Bytes } from '../../type1/bytes.ts';
+import type { IoctlCall } from '../../world/kernel-file.ts';
+import type { Process } from '../../world/process.ts';
+import { NEXT_ID } from '../ids.ts';
+import type { Context, Device, Other, PageTable } from '../state.ts';
+import { newMemory, type ViommuData, viommuDataOf, writeData } from './memory.ts';
+import type { ViommuMemory } from './state.ts';
+
+/* Virtual IOMMUs. */
+
+const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_VIOMMU_ALLOC';
+const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
+const SOURCE = 'iommufd_viommu_alloc_ioctl(), drivers/iommu/iommufd/viommu.c';
+const MOCK = 'mock_viommu_init(), drivers/iommu/iommufd/selftest.c';
+
+interface AllocCall {
+  readonly context: Context;
+  readonly caller: Process;
+  readonly asked: Found<typeof iommuViommuAlloc.fields>;
+  readonly device: Device | undefined;
+  readonly parent: PageTable | undefined;
+  readonly data: ViommuData;
+  readonly memory: ViommuMemory | undefined;
+  readonly writable: boolean;
+}
+
+const situation = (context: Context, { caller, argument }: IoctlCall): AllocCall => {
+  const size = Math.min(readStruct(argument, iommuViommuAlloc, 0, 4).size, sizeOf(iommuViommuAlloc));
+  const asked = readStruct(argument, iommuViommuAlloc, 0, size);
+  const device = context.others.get(asked.dev_id);
+  const parent: Other | undefined = context.others.get(asked.hwpt_id);
+  const data = viommuDataOf(caller, asked);
+  return {
+    context,
+    caller,
+    asked,
+    device: device?.kind === 'device' ? device : undefined,
+    parent: parent?.kind === 'page table' ? parent : undefined,
+    data,
+    memory: newMemory(context, data),
+    writable: argument.writable(0, size),
+  };
+};
+
+const ALLOC = request<Context, AllocCall>({
+  id: 'viommu/alloc',
+  level: 'must',
+  says: 'VIOMMU_ALLOC makes a virtual IOMMU of the IOMMU of a device, with a page table that was made as a parent, and returns 0. The page table stays as long.',
+  source: `${HEADER}; Documentation/userspace-api/iommufd.rst: IOMMUFD_OBJ_VIOMMU`,
+  on: 'iommufd',
+  request: IOMMU_VIOMMU_ALLOC,
+  situation,
+  stages: ['arguments', 'device', 'type', 'object', 'parent', 'data', 'reply'],
+  effect: (call) => {
+    const { context, parent, memory } = call;
+    if (parent === undefined) return;
+    writeData(call);
+    parent.users++;
+    context.others.set(context.law.of(NEXT_ID).rule(context), {
+      kind: 'virtual IOMMU',
+      parent,
+      users: 0,
+      devices: new Set(),
+      eventQueues: new Set(),
+      queues: new Map(),
+      memory,
+    });
+  },
+});
+
+const ID = field(ALLOC, {
+  id: 'viommu/alloc-id',
+  level: 'must',
+  says: 'The field out_viommu_id returns the id of the new virtual IOMMU; nothing else of the argument changes.',
+  source: `${HEADER}: out_viommu_id`,
+  at: () => offsetOf(iommuViommuAlloc, 'out_viommu_id'),
+  bytes: ({ context }) => u32Bytes(context.law.of(NEXT_ID).rule(context)),
+});
+
+type Stated = Omit<Objection<AllocCall>, 'kind' | 'to' | 'level'>;
+const refuses = (stated: Stated): Objection<AllocCall> => objection(ALLOC, { level: 'must', ...stated });
+
+const OBJECTIONS = [
+  refuses({
+    id: 'viommu/alloc-flags',
+    says: 'Flags other than 0 are refused with EOPNOTSUPP.',
+    source: `${HEADER}: flags: Must be 0; ${ERRNOS}: EOPNOTSUPP`,
+    stage: 'arguments',
+    errnos: ['EOPNOTSUPP'],
+    when: ({ asked }) => asked.flags !== 0,
+  }),
+  refuses({
+    id: 'viommu/alloc-reserved',
+    says: 'A reserved field that is not 0 is refused with EOPNOTSUPP.',
+    source: `${HEADER}: __reserved: Must be 0; ${ERRNOS}: EOPNOTSUPP`,
+    stage: 'arguments',
+    errnos: ['EOPNOTSUPP'],
+    when: ({ asked }) => asked.__reserved !== 0,
+  }),
+  refuses({
+    id: 'viommu/alloc-default-type',
+    says: 'The type DEFAULT, which is reserved, is refused with EOPNOTSUPP.',
+    source: `${HEADER}: IOMMU_VIOMMU_TYPE_DEFAULT: Reserved for future use; ${ERRNOS}: EOPNOTSUPP`,
+    stage: 'arguments',
+    errnos: ['EOPNOTSUPP'],
+    when: ({ asked }) => asked.type === IOMMU_TYPE_DEFAULT,
+  }),
+  refuses({
+    id: 'viommu/alloc-unknown-device',
+    says: 'A dev_id that no device has is refused with ENOENT.',
+    source: `${ERRNOS}: ENOENT`,
+    stage: 'device',
+    errnos: ['ENOENT'],
+    when: ({ device }) => device === undefined,
+  }),
+  refuses({
+    id: 'viommu/alloc-type',
+    says: 'A type that the IOMMU of the device does not know is refused with EOPNOTSUPP.',
+    source: `${HEADER}: type: Must be defined in enum iommu_viommu_type; ${ERRNOS}: EOPNOTSUPP; ${SOURCE}`,
+    stage: 'type',
+    errnos: ['EOPNOTSUPP'],
+    when: ({ asked, device }) => asked.type !== IOMMU_VIOMMU_TYPE_SELFTEST || device?.hardware !== undefined,
+  }),
+  refuses({
+    id: 'viommu/alloc-unknown-parent',
+    says: 'A hwpt_id that no page table of the kernel has is refused with ENOENT.',
+    source: `${ERRNOS}: ENOENT; ${SOURCE}`,
+    stage: 'object',
+    errnos: ['ENOENT'],
+    when: ({ parent }) => parent === undefined,
+  }),
+  refuses({
+    id: 'viommu/alloc-no-parent',
+    says: 'A page table that was not made as a parent is refused with EINVAL.',
+    source: `${HEADER}: hwpt_id: ID of a nesting parent HWPT to associate to; ${SOURCE}`,
+    stage: 'parent',
+    errnos: ['EINVAL'],
+    when: ({ parent }) => parent?.parent === false,
+  }),
+  refuses({
+    id: 'viommu/alloc-bad-data',
+    says: 'Data that is shorter or longer than its type can be is refused with EINVAL, data that cannot be read or written with EFAULT; no object is left.',
+    source: `${MOCK}; __iommu_copy_struct_from_user(), __iommu_copy_struct_to_user(), include/linux/iommu.h`,
+    stage: 'data',
+    errnos: ['EFAULT'],
+    errno: ({ data }) => data.trouble,
+    when: ({ data }) => data.trouble !== undefined,
+  }),
+  refuses({
+    id: 'viommu/alloc-unwritable',
+    says: 'When the id cannot be returned the call fails with EFAULT, and no object is left.',
+    source: SOURCE,
+    stage: 'reply',
+    errnos: ['EFAULT'],
+    when: ({ writable }) => !writable,
+    leaves: writeData,
+  }),
+];
+
+export const VIOMMU_ALLOC_CLAUSES = [ALLOC, ID, ...OBJECTIONS];
