@@ -93,14 +93,44 @@ static void ioctl_inline(struct actor *actor, const struct call *call, int fd, u
 	outcome->out_size = size;
 }
 
-/* ioctl FD REQUEST ARG to */
+/* Whether the descriptor that is to be named has room in the argument, where it is not the result. */
+static bool has_room(const struct call *call, struct outcome *outcome)
+{
+	const struct arg *arg = call->value[2].arg;
+
+	if (!given(call, 4) || (arg->kind == ARG_INLINE && num(call, 4) + sizeof(int32_t) <= arg->bytes.size))
+		return true;
+	bad(outcome, "no room in the argument for", "a descriptor");
+	return false;
+}
+
+/* Names the descriptor that the call made. */
+static void name_made(struct actor *actor, const struct call *call, struct outcome *outcome)
+{
+	int64_t ret = outcome->ret;
+	int32_t fd;
+
+	if (!given(call, 4)) {
+		fd_made(actor, call->value[3].name, ret, outcome);
+		return;
+	}
+	/* A call that wrote nothing back made none. */
+	if (!outcome->out)
+		return;
+	memcpy(&fd, outcome->out + num(call, 4), sizeof(fd));
+	if (fd >= 0)
+		fd_made(actor, call->value[3].name, fd, outcome);
+	outcome->ret = ret;
+}
+
+/* ioctl FD REQUEST ARG to at */
 void op_ioctl(struct actor *actor, const struct call *call, uint32_t iteration, struct outcome *outcome)
 {
 	int fd = fd_named(actor, call->value[0].name, outcome);
 	const struct arg *arg = call->value[2].arg;
 	uintptr_t address;
 
-	if (fd < 0 || (given(call, 3) && !fd_free(actor, call->value[3].name, outcome)))
+	if (fd < 0 || (given(call, 3) && !fd_free(actor, call->value[3].name, outcome)) || !has_room(call, outcome))
 		return;
 	switch (arg->kind) {
 	case ARG_VALUE:
@@ -115,5 +145,5 @@ void op_ioctl(struct actor *actor, const struct call *call, uint32_t iteration, 
 		break;
 	}
 	if (given(call, 3) && !outcome->error && !outcome->mishap)
-		fd_made(actor, call->value[3].name, outcome->ret, outcome);
+		name_made(actor, call, outcome);
 }

@@ -76,6 +76,7 @@ static const struct {
 	{ OP_memfd, "huge", MAX_MEMORY, FORM_power },
 	{ OP_pread, "size", MAX_DATA, FORM_any },
 	{ OP_ioctl, "request", UINT32_MAX, FORM_any },
+	{ OP_ioctl, "at", MAX_INLINE - sizeof(int32_t), FORM_any },
 };
 
 struct operation operations[OP_COUNT];

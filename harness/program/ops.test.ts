@@ -11,7 +11,7 @@ describe('program/ops', () => {
       'request:num',
       'arg:arg',
     ]);
-    expect(ioctl?.options.map(({ name, kind }) => `${name}:${kind}`)).to.deep.equal(['to:newfd']);
+    expect(ioctl?.options.map(({ name, kind }) => `${name}:${kind}`)).to.deep.equal(['to:newfd', 'at:num']);
     expect(ioctl?.observes).to.equal('out');
   });
 

@@ -74,6 +74,7 @@ export const BOUNDS: Readonly<Record<string, Bound>> = {
   'memfd.huge': PAGE_SIZE,
   'pread.size': DATA,
   'ioctl.request': { max: (1n << 32n) - 1n },
+  'ioctl.at': { max: (1n << 20n) - 4n },
 };
 
 /** FNV-1a with 64 bits. */

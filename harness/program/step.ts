@@ -89,7 +89,8 @@ interface Ops {
   send: { fd: string; to: string };
   pread: { fd: string; offset: bigint; size: bigint };
   pwrite: { fd: string; offset: bigint; data: Uint8Array };
-  ioctl: { fd: string; request: bigint; arg: Arg; to?: string };
+  /** `at`: where in the inline argument the descriptor is that `to` names; else it is the return value. */
+  ioctl: { fd: string; request: bigint; arg: Arg; to?: string; at?: bigint };
   unload: { module: string };
   status: { field: string };
   limits: { resource: string };

@@ -101,8 +101,15 @@ const EVERY: { readonly [Name in OpName]: readonly [op: Required<Extract<Op, { o
   pread: [{ op: 'pread', fd: 'fd', offset: 1n, size: 2n }, 'pread fd 1 2'],
   pwrite: [{ op: 'pwrite', fd: 'fd', offset: 1n, data: Uint8Array.of(255) }, 'pwrite fd 1 ff'],
   ioctl: [
-    { op: 'ioctl', fd: 'fd', request: 0x3b64n, arg: { kind: 'place', place: { memory: 'ram', offset: 0n } }, to: 'f' },
-    'ioctl fd 0x3b64 &ram+0x0 to=f',
+    {
+      op: 'ioctl',
+      fd: 'fd',
+      request: 0x3b64n,
+      arg: { kind: 'place', place: { memory: 'ram', offset: 0n } },
+      to: 'f',
+      at: 16n,
+    },
+    'ioctl fd 0x3b64 &ram+0x0 to=f at=16',
   ],
   unload: [{ op: 'unload', module: 'mediator_test' }, 'unload mediator_test'],
   status: [{ op: 'status', field: 'VmLck' }, 'status VmLck'],

@@ -27,7 +27,7 @@ export interface Context {
   readonly compat: Compat;
 }
 
-export type Other = Device | Mock | PageTable | NestedTable;
+export type Other = Device | Mock | PageTable | NestedTable | Access;
 
 /** A device that its driver bound to the context. */
 export interface Device {
@@ -44,6 +44,27 @@ export interface Mock {
   readonly kind: 'mock';
   /** The id of the device. */
   readonly device: number;
+}
+
+/** A user in the kernel of an IO address space, which reads, writes and pins what is mapped there; it is in use as long as its file is. */
+export interface Access {
+  readonly kind: 'access';
+  ioas: Ioas;
+  /** It may pin pages, and so needs mappings of whole pages. */
+  readonly pinning: boolean;
+  /** What it pinned, oldest first. */
+  readonly items: Pinned[];
+  /** The number that what it pins next gets. */
+  next: number;
+}
+
+/** What an access pinned in one call: IOVAs [start, end). */
+export interface Pinned {
+  readonly number: number;
+  readonly start: bigint;
+  readonly end: bigint;
+  /** The parts of areas that it consists of. */
+  readonly parts: readonly Area[];
 }
 
 /** A page table of an IOMMU: what is mapped in an IO address space is in it, too. */
@@ -95,8 +116,9 @@ export interface Ioas {
   largePages: boolean;
   /** The page tables that what is mapped is in, oldest first. */
   readonly tables: Set<PageTable>;
-  /** IOVAs that mean something else to devices that are attached, by device. */
-  readonly reserved: Map<Device, readonly IovaRange[]>;
+  readonly accesses: Set<Access>;
+  /** IOVAs that mean something else to devices that are attached, by device; and those that a test had reserved. */
+  readonly reserved: Map<Device | 'test', readonly IovaRange[]>;
 }
 
 /** What is mapped at [start, end) of an IOAS. */
@@ -144,6 +166,7 @@ export const newIoas = (): Ioas => ({
   allowed: [],
   largePages: true,
   tables: new Set(),
+  accesses: new Set(),
   reserved: new Map(),
 });
 
@@ -151,8 +174,10 @@ export const newIoas = (): Ioas => ({
 export const pins = ({ tables }: Ioas): boolean => tables.size > 0;
 
 /** What IOVAs and lengths of an IOAS must be a multiple of. */
-export const alignmentOf = ({ largePages, tables }: Ioas, { pageSizeBytes }: Platform): bigint =>
-  [...tables].map(({ pageSize }) => pageSize).reduce(greatest, largePages ? 1n : BigInt(pageSizeBytes));
+export const alignmentOf = ({ largePages, tables, accesses }: Ioas, { pageSizeBytes }: Platform): bigint => {
+  const wholePages = !largePages || [...accesses].some(({ pinning }) => pinning);
+  return [...tables].map(({ pageSize }) => pageSize).reduce(greatest, wholePages ? BigInt(pageSizeBytes) : 1n);
+};
 
 /** Which IOVAs of an IOAS can be mapped: those that all page tables can translate. */
 export const apertureOf = ({ tables }: Ioas): IovaRange =>

@@ -3,6 +3,7 @@ import { offsetOf, sizeOf } from '../../uapi/struct.ts';
 import { field, type Objection, objection, request, rule } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
+import { LETS_GO } from './access/items.ts';
 import { areasIn, isHighest, overflows } from './areas.ts';
 import { settle } from './pinned.ts';
 import type { Area, Context, Ioas } from './state.ts';
@@ -38,6 +39,7 @@ const cuts = (call: UnmapCall): boolean => wholeOnes(call).length < call.areas()
 const remove = ({ context, ioas }: UnmapCall, areas: readonly Area[]): void => {
   if (ioas === undefined) return;
   for (const area of areas) {
+    context.law.of(LETS_GO).rule(ioas, area);
     ioas.areas.delete(area.start);
     forget(ioas, area);
   }

@@ -9,6 +9,7 @@ import { type Found, readStruct } from '../../type1/argument.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
 import { openDevice } from '../../type1/device-open.ts';
 import type { IoctlCall } from '../../world/kernel-file.ts';
+import { isNoDescriptor } from '../../world/open-file.ts';
 import type { OpenFile, Process } from '../../world/process.ts';
 import { bytesBehind } from '../framing.ts';
 import { NEXT_ID } from '../ids.ts';
@@ -26,10 +27,6 @@ const FD_AT = offsetOf(TYPE, 'iommufd');
 /** What every caller gives, in bytes: the structure as it was at first. */
 const LEAST = offsetOf(TYPE, 'token_uuid_ptr');
 const TOKEN_SIZE = 16;
-
-/** Numbers from here on are never descriptors: no setting of fs.nr_open allows more (sysctl_nr_open_max, fs/file.c). */
-const MOST_DESCRIPTORS = 0x7fff_ffc0;
-const isNoDescriptor = (number: number): boolean => number >= MOST_DESCRIPTORS;
 
 interface BindCall {
   readonly cdev: Cdev;
