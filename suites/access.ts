@@ -2,12 +2,17 @@ import {
   type Access,
   accessOf,
   askForAccess,
+  BASE,
   checkPins,
+  holds,
+  mapped,
   PINNING,
+  ready,
+  SIZE,
   TO_WRITE,
   withAccess,
 } from '../harness/cases/accesses.ts';
-import { type Actor, clause, each, type Said, type Scenario, test, u64 } from '../harness/cases/index.ts';
+import { clause, each, type Said, type Scenario, test, u64 } from '../harness/cases/index.ts';
 import { type Context, openWithMock, READ, WRITE } from '../harness/cases/iommufd.ts';
 import { replaceMock } from '../harness/cases/page-tables.ts';
 import * as uapi from '../harness/uapi/iommufd.ts';
@@ -17,38 +22,12 @@ import { encode, offsetOf, sizeOf } from '../harness/uapi/struct.ts';
 /* Users in the kernel of an IO address space: what they pin, and when they let go of it. */
 
 const PAGE = 0x1000n;
-const BASE = mock.MOCK_APERTURE.start;
-const SIZE = 0x10000n;
 const NUMBER_AT = offsetOf(mock.iommuTestAccessPages, 'out_access_pages_id');
 const LENGTH_AT = offsetOf(uapi.iommuIoasUnmap, 'length');
 const FIXED_READ = READ | uapi.IOMMU_IOAS_MAP_FIXED_IOVA;
 const FIXED_WRITE = WRITE | uapi.IOMMU_IOAS_MAP_FIXED_IOVA;
 
 const u32 = (number: number): Uint8Array => Uint8Array.of(number, number >> 8, number >> 16, number >>> 24);
-
-/** A process that may lock 2 MiB, which are counted for it; IO address space 1. */
-const ready = (s: Scenario): Context => {
-  const c = openWithMock(s);
-  c.option({ option_id: 0, op: uapi.IOMMU_OPTION_OP_SET, val64: 1n }).returns(0);
-  s.main.drops('ipc_lock').succeeds();
-  s.main.limits('memlock', 0x200000n);
-  c.alloc(1);
-  return c;
-};
-
-/** What an actor has pinned and locked, in pages. */
-const holds = (actor: Actor, pages: number): void => {
-  actor.does({ op: 'status', field: 'VmPin' }).returns(pages * 4);
-  actor.lockedKb().returns(pages * 4);
-};
-
-/** 16 pages at BASE, and an access with id 2. */
-const mapped = (s: Scenario) => {
-  const c = ready(s);
-  const memory = s.main.memory(SIZE);
-  c.map({ iova: BASE, length: SIZE, vaddr: memory.at() }).returns(0);
-  return { c, memory, access: withAccess(s, c) };
-};
 
 const numbered = (said: Said, number: number): Said => said.returns(0).shows(NUMBER_AT, u32(number));
 

@@ -1,8 +1,9 @@
 import type { Arg, Patch, Place } from '../program/step.ts';
+import { IOMMU_OPTION_OP_SET } from '../uapi/iommufd.ts';
 import * as mock from '../uapi/iommufd-test.ts';
 import { type AnyStruct, encode, type Initialiser, offsetOf, sizeOf } from '../uapi/struct.ts';
-import type { Context } from './iommufd.ts';
-import type { Actor, Said, Scenario } from './scenario.ts';
+import { type Context, openWithMock } from './iommufd.ts';
+import type { Actor, Memory, Said, Scenario } from './scenario.ts';
 import { inline } from './vfio.ts';
 
 /* Words for accesses in the kernel to IO address spaces, and for what the mock device can be asked. */
@@ -134,3 +135,31 @@ export const reserve = (c: Context, ioas: number, start: bigint, length: bigint)
     mock.IOMMU_TEST_CMD,
     test(mock.iommuTestReserve, mock.IOMMU_TEST_OP_ADD_RESERVED, { id: ioas, start, length }),
   );
+
+/** Where cases map, and how much, in bytes: 16 pages. */
+export const BASE = mock.MOCK_APERTURE.start;
+export const SIZE = 0x10000n;
+
+/** A process that may lock 2 MiB, which are counted for it; IO address space 1. */
+export const ready = (s: Scenario): Context => {
+  const c = openWithMock(s);
+  c.option({ option_id: 0, op: IOMMU_OPTION_OP_SET, val64: 1n }).returns(0);
+  s.main.drops('ipc_lock').succeeds();
+  s.main.limits('memlock', 0x200000n);
+  c.alloc(1);
+  return c;
+};
+
+/** SIZE bytes at BASE, and an access with id 2. */
+export const mapped = (s: Scenario): { readonly c: Context; readonly memory: Memory; readonly access: Access } => {
+  const c = ready(s);
+  const memory = s.main.memory(SIZE);
+  c.map({ iova: BASE, length: SIZE, vaddr: memory.at() }).returns(0);
+  return { c, memory, access: withAccess(s, c) };
+};
+
+/** What an actor has pinned and locked, in pages. */
+export const holds = (actor: Actor, pages: number): void => {
+  actor.does({ op: 'status', field: 'VmPin' }).returns(pages * 4);
+  actor.lockedKb().returns(pages * 4);
+};
