@@ -51,6 +51,18 @@ export const stretchesOf = (
   return stretches;
 };
 
+/** The pages of a span that are not pinned. */
+export const unpinned = ({ held }: Pages, [from, to]: Span): readonly Span[] => {
+  const gaps: Span[] = [];
+  let done = from;
+  held.visit(from, to, ({ start, end }) => {
+    if (start > done) gaps.push([done, start]);
+    done = end;
+    return true;
+  });
+  return done < to ? [...gaps, [done, to]] : gaps;
+};
+
 /** What pinning pages gets; less than all of them where not all are there. */
 const pinned = (pages: Pages, [from, to]: Span, pageSize: bigint, get: Getting): readonly Stretch[] => {
   if (to <= from) return [];

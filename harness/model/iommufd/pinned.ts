@@ -3,7 +3,7 @@ import { type Holds, rule } from '../clauses.ts';
 import { roundUp } from '../world/big.ts';
 import { IntervalMap } from '../world/interval-map.ts';
 import type { Process } from '../world/process.ts';
-import { hold, type Span } from './held.ts';
+import { hold, type Span, unpinned } from './held.ts';
 import { type Area, type Context, type Ioas, type Owner, type Pages, pins } from './state.ts';
 
 /* What is pinned while devices are attached or accesses hold it, and to whom it is charged. */
@@ -153,20 +153,21 @@ export const overLimit = (context: Context, areas: readonly Area[]): Holds => {
   return held;
 };
 
+/** Whether pages of a memory cannot be pinned; `from` and `to` are numbers of pages. */
+const cannotPin = ({ platform }: Context, pages: Pages, [from, to]: Span): boolean => {
+  const page = BigInt(platform.pageSizeBytes);
+  const base = pages.vaddr / page;
+  if (pages.fileSize !== undefined) return (base + to) * page > roundUp(pages.fileSize(), page);
+  const count = Number(to - from);
+  const found = pages.owner.space.resolve((base + from) * page, count, { write: pages.writable, own: true });
+  return found.pages < count || found.runs.some(({ kind }) => kind === 'device');
+};
+
 /** Of these areas, those of which any page is neither pinned nor can be. */
 export const unreachable = (context: Context, areas: readonly Area[]): readonly Area[] =>
-  areas.filter((area) => {
-    const { pages, from, start, end } = area;
-    const [first, last] = spanOf(context, area);
-    const pinned = spansOf(context, pages);
-    if (united([...pinned, [first, last]]) === united(pinned)) return false;
-    const page = BigInt(context.platform.pageSizeBytes);
-    if (pages.fileSize !== undefined) return pages.vaddr + from + (end - start) > roundUp(pages.fileSize(), page);
-    const vaddr = pages.vaddr + from;
-    const count = Number(last - first);
-    const found = pages.owner.space.resolve(vaddr - (vaddr % page), count, { write: pages.writable, own: true });
-    return found.pages < count || found.runs.some(({ kind }) => kind === 'device');
-  });
+  areas.filter((area) =>
+    unpinned(area.pages, spanOf(context, area)).some((gap) => cannotPin(context, area.pages, gap)),
+  );
 
 /** Whether any page of these areas is neither pinned nor can be. */
 export const outOfReach = (context: Context, areas: readonly Area[]): boolean => unreachable(context, areas).length > 0;
