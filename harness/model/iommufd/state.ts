@@ -49,7 +49,10 @@ export interface Mock {
 /** A user in the kernel of an IO address space, which reads, writes and pins what is mapped there; it is in use as long as its file is. */
 export interface Access {
   readonly kind: 'access';
-  ioas: Ioas;
+  /** Absent while it is attached to none. */
+  ioas: Ioas | undefined;
+  /** It is told that what lies in [start, end) ends, and lets go of all that it pinned with any of it. */
+  readonly told: (range: { readonly start: bigint; readonly end: bigint }) => void;
   /** It may pin pages, and so needs mappings of whole pages. */
   readonly pinning: boolean;
   /** What it pinned, oldest first. */

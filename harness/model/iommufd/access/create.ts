@@ -11,10 +11,10 @@ import { field, type Objection, objection, type Request, request } from '../../c
 import { type Found, readStruct } from '../../type1/argument.ts';
 import type { IoctlCall } from '../../world/kernel-file.ts';
 import { NEXT_ID } from '../ids.ts';
-import { settle } from '../pinned.ts';
-import type { Access, Context, Ioas } from '../state.ts';
+import type { Access, Context, Ioas, Pinned } from '../state.ts';
 import { misaligned } from '../tables.ts';
 import { type AccessCall, accessFile, accessIn, notAnAccess, whyVague } from './file.ts';
+import { letGo, moveAccess } from './items.ts';
 
 /* Accesses that are made, and that go from one IO address space to another. */
 
@@ -23,14 +23,14 @@ const DEVICE = 'drivers/iommu/iommufd/device.c';
 const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 
 /** An access that is to be in an IO address space. */
-interface Joining {
+export interface Joining {
   readonly context: Context;
   readonly ioas: Ioas | undefined;
   readonly access: Access | undefined;
 }
 
-/** What keeps an access out of an IO address space; ids begin with the call's. */
-const joiningObjections = <F, S extends Joining>(call: Request<F, S>): readonly Objection<S>[] => [
+/** What keeps an access out of an IO address space; ids begin with the call's, which has the stages `object` and `place`. */
+export const accessObjections = <F, S extends Joining>(call: Request<F, S>): readonly Objection<S>[] => [
   objection(call, {
     id: `${call.id}-unknown-ioas`,
     level: 'must',
@@ -53,6 +53,12 @@ const joiningObjections = <F, S extends Joining>(call: Request<F, S>): readonly 
   }),
 ];
 
+/** An access of the mock device, which lets go of whatever it pinned when it is told that any of it ends. */
+const mockAccess = (pinning: boolean): Access => {
+  const items: Pinned[] = [];
+  return { kind: 'access', ioas: undefined, told: (range) => letGo(items, range), pinning, items, next: 0 };
+};
+
 interface CreateCall extends Joining {
   readonly asked: Found<typeof iommuTestCreateAccess.fields>;
   readonly writable: boolean;
@@ -74,7 +80,7 @@ const CREATE = request<Context, CreateCall>({
       context,
       asked,
       ioas,
-      access: ioas && { kind: 'access', ioas, pinning, items: [], next: 0 },
+      access: mockAccess(pinning),
       writable: argument.writable(0, sizeOf(iommuTestCreateAccess)),
       install,
     };
@@ -83,7 +89,7 @@ const CREATE = request<Context, CreateCall>({
   effect: ({ context, ioas, access, install }) => {
     if (ioas === undefined || access === undefined) return;
     context.others.set(context.law.of(NEXT_ID).rule(context), access);
-    ioas.accesses.add(access);
+    moveAccess(context, access, ioas);
     install(accessFile(context, access));
   },
 });
@@ -107,7 +113,7 @@ const CREATE_OBJECTIONS = [
     errnos: ['EOPNOTSUPP'],
     when: ({ asked }) => (asked.flags & ~MOCK_FLAGS_ACCESS_CREATE_NEEDS_PIN_PAGES) !== 0,
   }),
-  ...joiningObjections(CREATE),
+  ...accessObjections(CREATE),
   objection(CREATE, {
     id: 'access/create-unwritable',
     level: 'must',
@@ -137,12 +143,7 @@ const REPLACE = request<Context, ReplaceCall>({
   leavesOpen: whyVague,
   stages: ['descriptor', 'object', 'place'],
   effect: ({ context, access, ioas }) => {
-    if (access === undefined || ioas === undefined || access.ioas === ioas) return;
-    access.items.splice(0);
-    access.ioas.accesses.delete(access);
-    ioas.accesses.add(access);
-    access.ioas = ioas;
-    settle(context);
+    if (access !== undefined) moveAccess(context, access, ioas);
   },
 });
 
@@ -152,5 +153,5 @@ export const ACCESS_CREATE_CLAUSES = [
   ...CREATE_OBJECTIONS,
   REPLACE,
   notAnAccess(REPLACE),
-  ...joiningObjections(REPLACE),
+  ...accessObjections(REPLACE),
 ];

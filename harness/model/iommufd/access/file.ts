@@ -4,8 +4,8 @@ import { type Objection, objection, type Request } from '../../clauses.ts';
 import type { KernelFile, UserArgument } from '../../world/kernel-file.ts';
 import { isNoDescriptor } from '../../world/open-file.ts';
 import { endIfLeft } from '../compat/membership.ts';
-import { settle } from '../pinned.ts';
 import { type Access, type Context, idOf } from '../state.ts';
+import { moveAccess } from './items.ts';
 
 /* The file of an access, by which calls name it. */
 
@@ -27,11 +27,9 @@ export const accessFile = (context: Context, access: Access): KernelFile => {
 };
 
 const end = (context: Context, access: Access): void => {
-  access.items.splice(0);
-  access.ioas.accesses.delete(access);
+  moveAccess(context, access, undefined);
   const id = idOf(context, access);
   if (id !== undefined) context.others.delete(id);
-  settle(context);
   endIfLeft(context);
 };
 

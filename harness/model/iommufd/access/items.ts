@@ -1,11 +1,16 @@
 import { rule } from '../../clauses.ts';
-import type { Access, Area, Ioas } from '../state.ts';
+import { settle } from '../pinned.ts';
+import type { Access, Area, Context, Ioas, Pinned } from '../state.ts';
 
 /* What accesses pinned, and when they let go of it. */
 
-/** Has an access let go of what lies, if only partly, in [start, end). */
-export const letGo = ({ items }: Access, { start, end }: Pick<Area, 'start' | 'end'>): void => {
-  const left = items.filter((item) => item.end <= start || end <= item.start);
+type Range = Pick<Area, 'start' | 'end'>;
+
+const meets = (one: Range, other: Range): boolean => one.start < other.end && other.start < one.end;
+
+/** Takes what lies, if only partly, in [start, end) from what is pinned. */
+export const letGo = (items: Pinned[], range: Range): void => {
+  const left = items.filter((item) => !meets(item, range));
   items.splice(0, items.length, ...left);
 };
 
@@ -13,10 +18,25 @@ export const letGo = ({ items }: Access, { start, end }: Pick<Area, 'start' | 'e
 export const LETS_GO = rule<(ioas: Ioas, area: Area) => void>({
   id: 'access/unmap-lets-go',
   level: 'must',
-  says: 'Unmapping what accesses have pinned succeeds: each is told, lets go of all that it pinned with any of it, also where that reaches into other mappings, and keeps the rest.',
+  says: 'Unmapping what an access has pinned succeeds: all accesses are told, and let go of all that they pinned with any of it, also where that reaches into other mappings, and keep the rest. Of a mapping without pins nobody is told.',
   source:
-    'iommufd_access_notify_unmap(), drivers/iommu/iommufd/device.c: After this function returns there should be no users attached to the pages; iommufd_test_access_unmap(), drivers/iommu/iommufd/selftest.c',
+    'iommufd_access_notify_unmap(), drivers/iommu/iommufd/device.c: After this function returns there should be no users attached to the pages; iopt_unmap_iova_range(), drivers/iommu/iommufd/io_pagetable.c',
   rule: ({ accesses }, area) => {
-    for (const access of accesses) letGo(access, area);
+    if (![...accesses].some(({ items }) => items.some((item) => meets(item, area)))) return;
+    for (const access of accesses) access.told(area);
   },
 });
+
+/** What an access is told ends when it leaves an IO address space: the last byte there is not. */
+const EVERYTHING = { start: 0n, end: (1n << 64n) - 1n };
+
+/** Attaches an access to an IO address space in place of the one that it has, or to none. */
+export const moveAccess = (context: Context, access: Access, ioas: Ioas | undefined): void => {
+  const before = access.ioas;
+  if (before === ioas) return;
+  ioas?.accesses.add(access);
+  if (before !== undefined) access.told(EVERYTHING);
+  before?.accesses.delete(access);
+  access.ioas = ioas;
+  settle(context);
+};

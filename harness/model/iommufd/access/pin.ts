@@ -28,7 +28,7 @@ const MOCK = 'iommufd_test_access_pages(), drivers/iommu/iommufd/selftest.c';
 type Trouble = 'unaligned' | 'no access' | 'no memory' | 'over limit' | 'hole';
 
 interface PinCall extends AccessCall {
-  readonly asked: Found<typeof iommuTestAccessPages.fields>;
+  readonly asked: Pick<Found<typeof iommuTestAccessPages.fields>, 'iova' | 'length' | 'flags' | 'uptr'>;
   readonly caller: Process;
   /** The parts of areas that are pinned, or that come before the one that is not. */
   parts(): readonly Area[];
@@ -60,7 +60,8 @@ interface Walked {
 /** Goes through the parts of a range in their order, as far as they can be pinned. */
 const walk = ({ context, access }: Opened, { iova, length, flags }: PinCall['asked']): Walked => {
   const end = iova + length;
-  const { parts, done } = partsUpToHole(access.ioas, iova, end);
+  const nothing = { parts: [], done: iova };
+  const { parts, done } = access.ioas === undefined ? nothing : partsUpToHole(access.ioas, iova, end);
   const write = (flags & MOCK_FLAGS_ACCESS_WRITE) !== 0;
   let overdrawn: Holds = false;
   const troubleOf = (part: Area, index: number): Trouble | undefined => {
@@ -76,7 +77,8 @@ const walk = ({ context, access }: Opened, { iova, length, flags }: PinCall['ask
   return { parts, trouble: troubles[first] ?? hole, overdrawn, failing: parts[first] };
 };
 
-const situation = (caller: Process, asked: PinCall['asked'], call: AccessCall): PinCall => {
+/** What pinning is about, whoever asks. */
+export const pinCall = (caller: Process, asked: PinCall['asked'], call: AccessCall): PinCall => {
   let once: Walked | undefined;
   const walked = (): Walked => {
     const { opened } = call;
@@ -95,7 +97,7 @@ const situation = (caller: Process, asked: PinCall['asked'], call: AccessCall): 
   };
 };
 
-const PAGES = request<Context, PinCall>({
+export const PAGES = request<Context, PinCall>({
   id: 'access/pin',
   level: 'must',
   says: 'An access pins the pages of a range of IOVAs, over as many mappings as it goes through, and returns 0: they are the pages at user_va then, those that were pinned before included, and stay pinned until it lets go of them.',
@@ -104,7 +106,7 @@ const PAGES = request<Context, PinCall>({
   request: testOperation(IOMMU_TEST_OP_ACCESS_PAGES),
   situation: (_, { caller, argument }) => {
     const asked = readStruct(argument, iommuTestAccessPages);
-    return situation(caller, asked, accessIn(argument, asked.id));
+    return pinCall(caller, asked, accessIn(argument, asked.id));
   },
   leavesOpen: (call) =>
     (call.asked.flags & MOCK_FLAGS_ACCESS_SYZ) !== 0 ? 'IOVAs by number of mapping are not stated' : whyVague(call),
@@ -145,7 +147,7 @@ const mismatch = ({ opened, asked, caller, parts }: PinCall): Errno | undefined 
 type Stated = Omit<Objection<PinCall>, 'kind' | 'to' | 'level'>;
 const refuses = (stated: Stated): Objection<PinCall> => objection(PAGES, { level: 'must', ...stated });
 
-const OBJECTIONS = [
+const MOCK_OBJECTIONS = [
   refuses({
     id: 'access/pin-too-long',
     says: 'More than 16 MiB at once are refused with ENOMEM.',
@@ -171,6 +173,18 @@ const OBJECTIONS = [
     when: ({ opened }) => opened?.access.pinning === false,
   }),
   refuses({
+    id: 'access/pin-elsewhere',
+    says: 'Where the caller has other pages than those that were pinned the call fails with EBADE (with EFAULT where it has none), and nothing stays pinned that was not before.',
+    source: `${MOCK}: iommufd_test_check_pages()`,
+    stage: 'check',
+    errnos: ['EBADE'],
+    errno: mismatch,
+    when: (call) => mismatch(call) !== undefined,
+  }),
+];
+
+const RANGE_OBJECTIONS = [
+  refuses({
     id: 'access/pin-empty',
     says: 'A length of 0 is refused with EINVAL.',
     source: PIN,
@@ -186,6 +200,9 @@ const OBJECTIONS = [
     errnos: ['EOVERFLOW'],
     when: ({ asked }) => overflows(asked.iova, asked.length),
   }),
+];
+
+const PAGE_OBJECTIONS = [
   refuses({
     id: 'access/pin-unmapped',
     says: 'A range that is not mapped from its first byte to its last is refused with ENOENT, and nothing stays pinned.',
@@ -227,15 +244,9 @@ const OBJECTIONS = [
     errnos: ['ENOMEM'],
     when: (call) => call.overLimit(),
   }),
-  refuses({
-    id: 'access/pin-elsewhere',
-    says: 'Where the caller has other pages than those that were pinned the call fails with EBADE (with EFAULT where it has none), and nothing stays pinned that was not before.',
-    source: `${MOCK}: iommufd_test_check_pages()`,
-    stage: 'check',
-    errnos: ['EBADE'],
-    errno: mismatch,
-    when: (call) => mismatch(call) !== undefined,
-  }),
 ];
 
-export const ACCESS_PIN_CLAUSES = [PAGES, NUMBER, notAnAccess(PAGES), ...OBJECTIONS];
+/** What refuses a range, stage by stage, whoever asks. */
+export const PIN_STAGES: readonly (readonly Objection<PinCall>[])[] = [RANGE_OBJECTIONS, PAGE_OBJECTIONS];
+
+export const ACCESS_PIN_CLAUSES = [PAGES, NUMBER, notAnAccess(PAGES), ...MOCK_OBJECTIONS, ...PIN_STAGES.flat()];

@@ -1,6 +1,6 @@
 import { rule } from '../../clauses.ts';
 import { copyFromSpace, copyToSpace, type InSpace } from '../../world/copying.ts';
-import { PageStore } from '../../world/page-store.ts';
+import type { PageStore } from '../../world/page-store.ts';
 import type { Process } from '../../world/process.ts';
 import { outOfReach } from '../pinned.ts';
 import type { Area, Context } from '../state.ts';
@@ -13,8 +13,8 @@ export interface Transfer {
   readonly context: Context;
   readonly caller: Process;
   readonly write: boolean;
-  /** Not as the caller, even where the caller's memory it is. */
-  readonly slow: boolean;
+  /** Not as the caller, even where the caller's memory it is; `thread`: as a thread of the kernel, which has none of its own. */
+  readonly as: 'caller' | 'other' | 'thread';
   readonly buffer: PageStore;
 }
 
@@ -30,12 +30,12 @@ const sizeOf = ({ start, end }: Area): number => Number(end - start);
 export const REACHES_BY = rule<(transfer: Omit<Transfer, 'buffer' | 'write'>, part: Area) => 'address' | 'pages'>({
   id: 'access/rw-by-address',
   level: 'may',
-  says: 'When the process calls whose memory it is, what is at user_va now is read and written, pinned or not, and so it is in one page when another process calls; more pages at once, those of a file and of a process that is gone are the pinned ones where they are pinned.',
+  says: 'When the process calls whose memory it is, what is at user_va now is read and written, pinned or not, and when a thread of the kernel does; so it is in one page when another process calls. More pages at once, those of a file and of a process that is gone are the pinned ones where they are pinned.',
   source: 'iopt_pages_rw_access(), drivers/iommu/iommufd/pages.c: a fast path and ignore any pinning inconsistencies',
-  rule: ({ context: { platform }, caller, slow }, { pages, from, start, end }) => {
+  rule: ({ context: { platform }, caller, as }, { pages, from, start, end }) => {
     const { space } = pages.owner;
     if (pages.kind === 'file' || !space.alive) return 'pages';
-    if (!slow && caller.space === space) return 'address';
+    if (as === 'thread' || (as === 'caller' && caller.space === space)) return 'address';
     const page = BigInt(platform.pageSizeBytes);
     const first = (pages.vaddr % page) + from;
     return first / page === (first + (end - start) - 1n) / page ? 'address' : 'pages';
@@ -86,11 +86,14 @@ const copyPages = ({ context, buffer, write }: Transfer, { part, at }: Piece): v
   }
 };
 
-/** What a part may have of what was to be written when not all of it could be: up to the first fault any byte may be new. */
-export const copyPartly = (transfer: Transfer, { part }: Piece): void => {
-  const { context, write } = transfer;
-  if (!write) return;
+/** What a part, or the buffer, may have when not all of it could be copied: up to the first fault any byte may be new. */
+export const copyPartly = (transfer: Transfer, { part, at }: Piece): void => {
+  const { context, write, buffer } = transfer;
   const by = context.law.of(COPIES);
+  if (!write) {
+    buffer.fill(at, sizeOf(part), undefined, by);
+    return;
+  }
   const { space, vaddr } = addressOf(part);
   if (isByAddress(transfer, part)) space.fill(vaddr, part.end - part.start, undefined, by);
   else
@@ -98,6 +101,3 @@ export const copyPartly = (transfer: Transfer, { part }: Piece): void => {
       store.fill(page * store.pageSize, store.pageSize, undefined, by);
     }
 };
-
-/** A buffer of the kernel's. */
-export const newBuffer = ({ platform }: Context): PageStore => new PageStore(platform.pageSizeBytes);

@@ -11,9 +11,10 @@ import { openDevice } from '../../type1/device-open.ts';
 import type { IoctlCall } from '../../world/kernel-file.ts';
 import { isNoDescriptor } from '../../world/open-file.ts';
 import type { OpenFile, Process } from '../../world/process.ts';
+import { emulatedAccess } from '../access/emulated.ts';
 import { bytesBehind } from '../framing.ts';
 import { NEXT_ID } from '../ids.ts';
-import type { Context, Device } from '../state.ts';
+import type { Access, Context, Device } from '../state.ts';
 import { reach } from './dma.ts';
 import { hardwareOf } from './hardware.ts';
 import { type Cdev, contextOf } from './state.ts';
@@ -55,6 +56,12 @@ const situation = (cdev: Cdev, { caller, argument }: IoctlCall): BindCall => {
   };
 };
 
+/** What a device is in a context: one without an IOMMU only has an access. */
+const newObject = (context: Context, cdev: Cdev): Device | Access =>
+  cdev.device.emulated === undefined
+    ? { kind: 'device', table: undefined, ...hardwareOf(cdev) }
+    : emulatedAccess(context, cdev.device.emulated);
+
 const BIND = request<Cdev, BindCall>({
   id: 'cdev/bind',
   level: 'must',
@@ -67,12 +74,12 @@ const BIND = request<Cdev, BindCall>({
   stages: ['size', 'struct', 'arguments', 'group', 'state', 'token', 'descriptor', 'device'],
   effect: ({ cdev, context, file }) => {
     if (context === undefined || file === undefined) return;
-    const object: Device = { kind: 'device', table: undefined, ...hardwareOf(cdev) };
+    const object = newObject(context, cdev);
     context.others.set(context.law.of(NEXT_ID).rule(context), object);
     file.hold();
     openDevice(cdev.vfio, cdev.device);
     cdev.group.bound++;
-    cdev.device.reach = (iova, access) => reach(context, object, iova, access);
+    if (object.kind === 'device') cdev.device.reach = (iova, access) => reach(context, object, iova, access);
     cdev.bound = { context, object, file };
   },
 });
