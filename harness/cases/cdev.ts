@@ -1,8 +1,9 @@
 import type { Arg, Patch, Place } from '../program/step.ts';
 import { encode, offsetOf, sizeOf } from '../uapi/struct.ts';
 import * as uapi from '../uapi/vfio-cdev.ts';
+import { deviceOf, type EmulatedDevice } from './emulated.ts';
 import { type Context, openIommufd } from './iommufd.ts';
-import { CDEV, SECOND_STAGE } from './needs.ts';
+import { CDEV, EMULATED_GROUP, SECOND_STAGE } from './needs.ts';
 import type { Actor, Said, Scenario } from './scenario.ts';
 import { inline, TWO_GROUPS } from './vfio.ts';
 
@@ -94,6 +95,20 @@ export const openCdev = (s: Scenario, actor: Actor = s.main, device = 'device0')
   s.needs(SECOND_STAGE);
   if (device !== 'device0') s.needs(TWO_GROUPS);
   return cdevOf(actor.opens(`$${device}-cdev`, 'cdev'), actor);
+};
+
+/** A device without an IOMMU by its own file: how it is bound and attached, and what it is told to do. */
+export interface EmulatedCdev {
+  readonly cdev: Cdev;
+  readonly d: EmulatedDevice;
+}
+
+/** Opens the own file of a device without an IOMMU; it is not bound. */
+export const openEmulated = (s: Scenario, actor: Actor = s.main, name = 'emulated0'): EmulatedCdev => {
+  s.needs(CDEV);
+  s.needs(EMULATED_GROUP);
+  const fd = actor.opens(`$${name}-device-cdev`, 'cdev');
+  return { cdev: cdevOf(fd, actor), d: deviceOf({ fd }, actor) };
 };
 
 /** A context with device 1, bound and not attached, and IO address space 2. */

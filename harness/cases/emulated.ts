@@ -26,7 +26,7 @@ type Words = Partial<Record<keyof typeof emulatedWords.fields, bigint>>;
 
 /** A device of the test module vfio-emulated as one actor speaks to it. IOVAs and sizes in bytes, counts in pages. */
 export interface EmulatedDevice {
-  readonly device: Device;
+  readonly device: Pick<Device, 'fd'>;
   /** For reading and writing unless a case says otherwise. */
   pins(iova: bigint, pages?: number, access?: number): Said;
   unpins(iova: bigint, pages?: number): Said;
@@ -72,7 +72,8 @@ export const emulatedOf = (
   return deviceOf(device, actor);
 };
 
-const deviceOf = (device: Device, actor: Actor): EmulatedDevice => {
+/** The words of a device for a descriptor. */
+export const deviceOf = (device: Pick<Device, 'fd'>, actor: Actor): EmulatedDevice => {
   const { fd } = device;
   const tell = (op: number, iova = 0n, count = 0, flags = 0): Said => {
     const data = encode(emulatedCommand, { op, flags, iova, count: BigInt(count), reserved: 0n });

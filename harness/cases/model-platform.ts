@@ -33,7 +33,14 @@ export const MODEL_PLATFORM: Platform = {
     ...[0, 1].map((index) => ({
       name: `emulated${index}`,
       path: `/dev/vfio/${index + 2}`,
-      devices: [{ name: `emulated${index}-device`, address: `vfio-emulated.${index}`, kind: 'emulated' as const }],
+      devices: [
+        {
+          name: `emulated${index}-device`,
+          address: `vfio-emulated.${index}`,
+          kind: 'emulated' as const,
+          cdev: `/dev/vfio/devices/vfio${index + 2}`,
+        },
+      ],
       reserved: [],
       emulated: true as const,
     })),

@@ -32,6 +32,27 @@ const FILES: readonly Row[] = [
     ],
   ],
   [
+    'one that a call leaves in its argument (here: how much there is to read, FIONREAD)',
+    [
+      'main memfd m 3',
+      'main ioctl m 0x541b [ff*4,00*4] to=same at=0',
+      'main pread same 0 9',
+      'main ioctl m 0x541b [ff*4,00*4] to=less at=5',
+      'main ioctl m 0x541b =0 to=nowhere at=0',
+      'main close same',
+      'main close m',
+    ],
+    [
+      '0 3 0',
+      '1 0 0 out=0300000000000000',
+      '2 3 0 out=000000',
+      '3 !bad no room in the argument for a descriptor',
+      '4 !bad no room in the argument for a descriptor',
+      '5 0 0',
+      '6 -1 9',
+    ],
+  ],
+  [
     'files without a name',
     [
       'main memfd m 0x1800',

@@ -94,21 +94,30 @@ static void ioctl_inline(struct actor *actor, const struct call *call, int fd, u
 	outcome->out_size = size;
 }
 
-/* Names the descriptor whose number stands in the argument, if it is one. */
-static void name_written(struct actor *actor, const struct call *call, struct outcome *outcome)
+/* Whether the descriptor that is to be named has room in the argument, where it is not the result. */
+static bool has_room(const struct call *call, struct outcome *outcome)
 {
 	const struct arg *arg = call->value[2].arg;
-	uint64_t at = num(call, 4);
+
+	if (!given(call, 4) || (arg->kind == ARG_INLINE && num(call, 4) + sizeof(int32_t) <= arg->bytes.size))
+		return true;
+	bad(outcome, "no room in the argument for", "a descriptor");
+	return false;
+}
+
+/* Names the descriptor that the call made: its result, or what it left in its argument. */
+static void name_made(struct actor *actor, const struct call *call, struct outcome *outcome)
+{
 	int32_t fd;
 
-	if (arg->kind != ARG_INLINE || at > arg->bytes.size || arg->bytes.size - at < sizeof(fd)) {
-		bad(outcome, "no argument that has room for", actor->program->fds[call->value[3].name]);
+	if (!given(call, 4)) {
+		fd_made(actor, call->value[3].name, outcome->ret, outcome);
 		return;
 	}
 	/* Nothing changed: then the number that was there before is none of the kernel's. */
 	if (!outcome->out)
 		return;
-	memcpy(&fd, outcome->out + at, sizeof(fd));
+	memcpy(&fd, outcome->out + num(call, 4), sizeof(fd));
 	if (fcntl(fd, F_GETFD) >= 0)
 		fd_name(actor, call->value[3].name, fd);
 }
@@ -120,7 +129,7 @@ void op_ioctl(struct actor *actor, const struct call *call, uint32_t iteration, 
 	const struct arg *arg = call->value[2].arg;
 	uintptr_t address;
 
-	if (fd < 0 || (given(call, 3) && !fd_free(actor, call->value[3].name, outcome)))
+	if (fd < 0 || (given(call, 3) && !fd_free(actor, call->value[3].name, outcome)) || !has_room(call, outcome))
 		return;
 	switch (arg->kind) {
 	case ARG_VALUE:
@@ -134,10 +143,6 @@ void op_ioctl(struct actor *actor, const struct call *call, uint32_t iteration, 
 		ioctl_inline(actor, call, fd, iteration, outcome);
 		break;
 	}
-	if (!given(call, 3) || outcome->error || outcome->mishap)
-		return;
-	if (given(call, 4))
-		name_written(actor, call, outcome);
-	else
-		fd_made(actor, call->value[3].name, outcome->ret, outcome);
+	if (given(call, 3) && !outcome->error && !outcome->mishap)
+		name_made(actor, call, outcome);
 }

@@ -79,7 +79,7 @@ static const struct {
 	{ OP_writefd, "size", MAX_DATA, FORM_any },
 	{ OP_poll, "events", INT16_MAX, FORM_any },
 	{ OP_ioctl, "request", UINT32_MAX, FORM_any },
-	{ OP_ioctl, "at", MAX_INLINE, FORM_any },
+	{ OP_ioctl, "at", MAX_INLINE - sizeof(int32_t), FORM_any },
 };
 
 struct operation operations[OP_COUNT];

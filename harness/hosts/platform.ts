@@ -97,10 +97,11 @@ const readEmulated = async (files: Files): Promise<readonly PlatformGroup[]> => 
       throw new HostTrouble(`${address} has no group: load the module vfio-emulated anew`);
     }
     const name = `emulated${index}`;
+    const cdev = await readCdev(files, `/sys/bus/platform/devices/${address}`);
     return {
       name,
       path,
-      devices: [{ name: `${name}-device`, address, kind: 'emulated' }],
+      devices: [{ name: `${name}-device`, address, kind: 'emulated', ...(cdev === undefined ? {} : { cdev }) }],
       reserved: [],
       emulated: true,
     };
@@ -138,7 +139,7 @@ const readDevice = async (files: Files, address: string, index: number): Promise
     );
   }
   const id = `${vendor.trim()}:${(await files.read(`${pci(address)}/device`))?.trim()}`;
-  const cdev = await readCdev(files, address);
+  const cdev = await readCdev(files, pci(address));
   return {
     name: `device${index}`,
     address,
@@ -149,10 +150,10 @@ const readDevice = async (files: Files, address: string, index: number): Promise
 };
 
 /** The device's own file: its sysfs folder names it, and it is there if the kernel was built for that (CONFIG_VFIO_DEVICE_CDEV). */
-const readCdev = async (files: Files, address: string): Promise<string | undefined> => {
-  const [name, ...others] = (await files.list(`${pci(address)}/vfio-dev`)) ?? [];
+const readCdev = async (files: Files, device: string): Promise<string | undefined> => {
+  const [name, ...others] = (await files.list(`${device}/vfio-dev`)) ?? [];
   if (name === undefined || others.length > 0 || !/^vfio[0-9]{1,9}$/.test(name)) return undefined;
-  const number = await files.read(`${pci(address)}/vfio-dev/${name}/dev`);
+  const number = await files.read(`${device}/vfio-dev/${name}/dev`);
   return number === undefined ? undefined : `/dev/vfio/devices/${name}`;
 };
 

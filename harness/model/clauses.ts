@@ -48,8 +48,8 @@ export interface Field<S> extends Clause {
   readonly bytes: (situation: S) => Uint8Array | number | undefined;
 }
 
-/** The files that take calls. `iommu`: the container's file, once an IOMMU is set; `iommufd`: /dev/iommu; `cdev`: a device's own file. */
-export type Receiver = 'container' | 'iommu' | 'group' | 'device' | 'iommufd' | 'cdev';
+/** The files that take calls. `iommu`: the container's file, once an IOMMU is set; `iommufd`: /dev/iommu; `cdev`: a device's own file; `emulated`: that of a device without an IOMMU, where it takes them otherwise. */
+export type Receiver = 'container' | 'iommu' | 'group' | 'device' | 'iommufd' | 'cdev' | 'emulated';
 
 /**
  * One request, in four parts that always stand in the same order: arguments, objections, effect, reply. Its objections

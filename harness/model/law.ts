@@ -55,6 +55,7 @@ const arrange = (revision: Revision): Law => {
     device: new Map(),
     iommufd: new Map(),
     cdev: new Map(),
+    emulated: new Map(),
   };
   for (const request of all<Request<unknown, unknown>>('request')) {
     provisions[request.on].set(

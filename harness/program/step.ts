@@ -92,6 +92,7 @@ interface Ops {
   readfd: { fd: string; size: bigint; into?: Place };
   writefd: { fd: string; from: Place; size: bigint };
   poll: { fd: string; events: bigint };
+  /** `at`: where in the inline argument the descriptor is that `to` names; else it is the return value. */
   ioctl: { fd: string; request: bigint; arg: Arg; to?: string; at?: bigint };
   unload: { module: string };
   status: { field: string };

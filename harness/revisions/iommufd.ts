@@ -1,3 +1,4 @@
+import { ACCESS_CLAUSES } from '../model/iommufd/access/clauses.ts';
 import { AREA_CLAUSES } from '../model/iommufd/areas.ts';
 import { CDEV_CLAUSES } from '../model/iommufd/cdev/clauses.ts';
 import { CHANGE_PROCESS_CLAUSES } from '../model/iommufd/change-process.ts';
@@ -55,6 +56,7 @@ export const IOMMUFD_CLAUSES = [
   ...FAULT_QUEUE_CLAUSES,
   ...VIOMMU_CLAUSES,
   ...PASID_CLAUSES,
+  ...ACCESS_CLAUSES,
   ...CDEV_CLAUSES,
   ...HW_INFO_CLAUSES,
   ...COMPAT_REQUEST_CLAUSES,

@@ -36,6 +36,7 @@ export const ERRNO = {
   ENAMETOOLONG: 36,
   ENOSYS: 38,
   ELOOP: 40,
+  EBADE: 52,
   ENODATA: 61,
   EBADMSG: 74,
   EOVERFLOW: 75,

@@ -12,6 +12,23 @@ const PAGETABLE = 'drivers/iommu/iommufd/io_pagetable.c';
 /** The areas of a range, ascending. */
 export const areasIn = ({ areas }: Ioas, start: bigint, end: bigint): readonly Area[] => areas.within(start, end);
 
+/** The parts of areas that lie in a range, ascending, up to the first IOVA where nothing is mapped, `done`. */
+export const partsUpToHole = (
+  ioas: Ioas,
+  start: bigint,
+  end: bigint,
+): { readonly parts: readonly Area[]; readonly done: bigint } => {
+  const parts: Area[] = [];
+  let done = start;
+  for (const area of areasIn(ioas, start, end)) {
+    if (area.start > done) break;
+    const first = greatest(area.start, start);
+    done = least(area.end, end);
+    parts.push({ ...area, start: first, end: done, from: area.from + (first - area.start) });
+  }
+  return { parts, done };
+};
+
 /** Whether `iova` and `length` go beyond the last IOVA; the length is not 0. */
 export const overflows = (iova: bigint, length: bigint): boolean => length > 0n && iova + length - 1n > TOP;
 

@@ -8,8 +8,7 @@ import { offsetOf, sizeOf } from '../../uapi/struct.ts';
 import { field, type Objection, objection, request } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
-import { greatest, least } from '../world/big.ts';
-import { areasIn, CHOOSES_IOVA, isAligned, isHighest, overflows } from './areas.ts';
+import { CHOOSES_IOVA, isAligned, isHighest, overflows, partsUpToHole } from './areas.ts';
 import { outOfReach, overLimit, settle } from './pinned.ts';
 import { ACCESS, KNOWN_FLAGS } from './placing.ts';
 import { isUsable } from './reserved.ts';
@@ -34,21 +33,7 @@ interface CopyCall {
 const isFixed = ({ asked: { flags } }: CopyCall): boolean => (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0;
 
 const partsOf = (ioas: Ioas, start: bigint, end: bigint): readonly Area[] => {
-  const parts: Area[] = [];
-  let done = start;
-  for (const area of areasIn(ioas, start, end)) {
-    if (area.start > done) return [];
-    const first = greatest(area.start, start);
-    const last = least(area.end, end);
-    parts.push({
-      start: first,
-      end: last,
-      pages: area.pages,
-      from: area.from + (first - area.start),
-      access: area.access,
-    });
-    done = last;
-  }
+  const { parts, done } = partsUpToHole(ioas, start, end);
   return done < end ? [] : parts;
 };
 

@@ -18,6 +18,21 @@ export interface Stretch {
 
 /** Pins the spans of a memory, in which pages may be more than once; keeps what was pinned before, and lets go of the rest. */
 export const hold = (pages: Pages, spans: readonly Span[], pageSize: bigint): void => {
+  const stretches = stretchesOf(pages, spans, pageSize, 'pin');
+  pages.held.clear();
+  for (const one of stretches) pages.held.insert(one);
+};
+
+/** How pages are come by that are not pinned: `resolve` is without effect. */
+export type Getting = 'pin' | 'resolve';
+
+/** Where the pages of spans are, of which those that are pinned stay where they are. */
+export const stretchesOf = (
+  pages: Pages,
+  spans: readonly Span[],
+  pageSize: bigint,
+  get: Getting,
+): readonly Stretch[] => {
   const { held } = pages;
   const stretches: Stretch[] = [];
   let done = 0n;
@@ -25,25 +40,36 @@ export const hold = (pages: Pages, spans: readonly Span[], pageSize: bigint): vo
     let at = greatest(from, done);
     held.visit(at, to, ({ start, end, store, page }) => {
       const first = greatest(start, at);
-      stretches.push(...pinned(pages, [at, first], pageSize));
+      stretches.push(...pinned(pages, [at, first], pageSize, get));
       at = least(end, to);
       stretches.push({ start: first, end: at, store, page: page + Number(first - start) });
       return true;
     });
-    stretches.push(...pinned(pages, [at, to], pageSize));
+    stretches.push(...pinned(pages, [at, to], pageSize, get));
     done = greatest(to, done);
   }
-  held.clear();
-  for (const one of stretches) held.insert(one);
+  return stretches;
+};
+
+/** The pages of a span that are not pinned. */
+export const unpinned = ({ held }: Pages, [from, to]: Span): readonly Span[] => {
+  const gaps: Span[] = [];
+  let done = from;
+  held.visit(from, to, ({ start, end }) => {
+    if (start > done) gaps.push([done, start]);
+    done = end;
+    return true;
+  });
+  return done < to ? [...gaps, [done, to]] : gaps;
 };
 
 /** What pinning pages gets; less than all of them where not all are there. */
-const pinned = (pages: Pages, [from, to]: Span, pageSize: bigint): readonly Stretch[] => {
+const pinned = (pages: Pages, [from, to]: Span, pageSize: bigint, get: Getting): readonly Stretch[] => {
   if (to <= from) return [];
   const { vaddr, object, owner, writable } = pages;
   const base = vaddr / pageSize;
   if (object !== undefined) return ofObject(object, base, [from, to]);
-  const { runs } = owner.space.pin((base + from) * pageSize, Number(to - from), { write: writable, own: true });
+  const { runs } = owner.space[get]((base + from) * pageSize, Number(to - from), { write: writable, own: true });
   let start = from;
   return runs.map(({ pages: store, first, count }) => {
     const stretch = { start, end: start + BigInt(count), store, page: first };

@@ -86,7 +86,7 @@ const endOther = (context: Context, id: number, object: Other): void => {
 
 /** Whether anything else needs an object. */
 const isBusy = (object: Ioas | Other): boolean => {
-  if ('areas' in object) return object.tables.size > 0;
+  if ('areas' in object) return object.tables.size > 0 || object.accesses.size > 0;
   if (object.kind === 'device' || object.kind === 'access') return true;
   return 'users' in object && object.users > 0;
 };
@@ -141,7 +141,7 @@ const DESTROY_UNKNOWN = objection(DESTROY, {
 const DESTROY_BUSY = objection(DESTROY, {
   id: 'iommufd/destroy-busy',
   level: 'must',
-  says: 'DESTROY of what is in use (an IO address space that has a page table, a page table to which a device is attached or in which another is nested, a fault queue that page tables have, a queue whose file is open, a virtual IOMMU with anything that belongs to it, a queue of hardware that another needs, a device that its driver holds) is refused with EBUSY, and nothing changes.',
+  says: 'DESTROY of what is in use (an IO address space that has a page table or an access, an access whose file is open, a page table to which a device is attached or in which another is nested, a fault queue that page tables have, a queue whose file is open, a virtual IOMMU with anything that belongs to it, a queue of hardware that another needs, a device that its driver holds) is refused with EBUSY, and nothing changes.',
   source: `${HEADER}: IOMMU_DESTROY; iommufd_object_remove(), ${MAIN}: the refcount must be 1`,
   stage: 'object',
   errnos: ['EBUSY'],

@@ -3,10 +3,10 @@ import { type Holds, rule } from '../clauses.ts';
 import { roundUp } from '../world/big.ts';
 import { IntervalMap } from '../world/interval-map.ts';
 import type { Process } from '../world/process.ts';
-import { hold, type Span } from './held.ts';
-import { type Area, type Context, type Owner, type Pages, pins } from './state.ts';
+import { hold, type Span, unpinned } from './held.ts';
+import { type Area, type Context, type Ioas, type Owner, type Pages, pins } from './state.ts';
 
-/* What is pinned while devices are attached, and to whom it is charged. */
+/* What is pinned while devices are attached or accesses hold it, and to whom it is charged. */
 
 const PAGES = 'drivers/iommu/iommufd/pages.c';
 const RLIMIT = 'include/uapi/linux/iommufd.h: IOMMU_OPTION_RLIMIT_MODE';
@@ -26,7 +26,8 @@ export const newPages = (
 
 const ownerFor = (process: Process): Owner => ({ process, space: process.space, uid: process.uid });
 
-const spanOf = ({ platform }: Context, { start, end, pages, from }: Area): Span => {
+/** The pages of its memory that an area, or a part of one, lies in. */
+export const spanOf = ({ platform }: Context, { start, end, pages, from }: Area): Span => {
   const page = BigInt(platform.pageSizeBytes);
   const first = (pages.vaddr % page) + from;
   return [first / page, (first + (end - start) + page - 1n) / page];
@@ -43,17 +44,22 @@ const united = (spans: readonly Span[]): number => {
   return Number(count);
 };
 
-/** Where a memory is mapped while a device is attached. */
+/** What is pinned of an IO address space: all of it while there are page tables, and what accesses pinned. */
+const pinnedIn = (ioas: Ioas): readonly Area[] => [
+  ...(pins(ioas) ? ioas.areas : []),
+  ...[...ioas.accesses].flatMap(({ items }) => items.flatMap(({ parts }) => parts)),
+];
+
+/** Which pages of a memory are pinned. */
 const spansOf = (context: Context, pages: Pages): readonly Span[] =>
   [...context.objects.values()]
-    .filter(pins)
-    .flatMap(({ areas }) => [...areas].filter((area) => area.pages === pages))
+    .flatMap((ioas) => pinnedIn(ioas).filter((area) => area.pages === pages))
     .map((area) => spanOf(context, area));
 
 const CHARGES = rule<(owner: Owner, pages: number, by: Clause) => void>({
   id: 'ioas/charges-pinned',
   level: 'must',
-  says: 'Every page that is mapped while a device is attached counts as pinned (VmPin) for the process that mapped it, a part of a page as a whole one; a page that several mappings or copies of one memory share counts once, and until the last of them is gone.',
+  says: 'Every page that is mapped while a device is attached, or that an access pinned, counts as pinned (VmPin) for the process that mapped it, a part of a page as a whole one; a page that several mappings or copies of one memory share, or several accesses, counts once, and until the last of them is gone.',
   source: `iopt_pages_update_pinned(), ${PAGES}; Documentation/userspace-api/iommufd.rst: struct iopt_pages`,
   rule: ({ space }, pages, by) => space.chargePinned(pages, by),
 });
@@ -88,7 +94,7 @@ const charge = (context: Context, pages: Pages, count: number): void => {
 export const settle = (context: Context): void => {
   const all = new Set(context.charged);
   for (const ioas of context.objects.values()) {
-    if (pins(ioas)) for (const { pages } of ioas.areas) all.add(pages);
+    for (const { pages } of pinnedIn(ioas)) all.add(pages);
   }
   for (const pages of all) {
     const spans = spansOf(context, pages);
@@ -147,20 +153,21 @@ export const overLimit = (context: Context, areas: readonly Area[]): Holds => {
   return held;
 };
 
+/** Whether pages of a memory cannot be pinned; `from` and `to` are numbers of pages. */
+const cannotPin = ({ platform }: Context, pages: Pages, [from, to]: Span): boolean => {
+  const page = BigInt(platform.pageSizeBytes);
+  const base = pages.vaddr / page;
+  if (pages.fileSize !== undefined) return (base + to) * page > roundUp(pages.fileSize(), page);
+  const count = Number(to - from);
+  const found = pages.owner.space.resolve((base + from) * page, count, { write: pages.writable, own: true });
+  return found.pages < count || found.runs.some(({ kind }) => kind === 'device');
+};
+
 /** Of these areas, those of which any page is neither pinned nor can be. */
 export const unreachable = (context: Context, areas: readonly Area[]): readonly Area[] =>
-  areas.filter((area) => {
-    const { pages, from, start, end } = area;
-    const [first, last] = spanOf(context, area);
-    const pinned = spansOf(context, pages);
-    if (united([...pinned, [first, last]]) === united(pinned)) return false;
-    const page = BigInt(context.platform.pageSizeBytes);
-    if (pages.fileSize !== undefined) return pages.vaddr + from + (end - start) > roundUp(pages.fileSize(), page);
-    const vaddr = pages.vaddr + from;
-    const count = Number(last - first);
-    const found = pages.owner.space.resolve(vaddr - (vaddr % page), count, { write: pages.writable, own: true });
-    return found.pages < count || found.runs.some(({ kind }) => kind === 'device');
-  });
+  areas.filter((area) =>
+    unpinned(area.pages, spanOf(context, area)).some((gap) => cannotPin(context, area.pages, gap)),
+  );
 
 /** Whether any page of these areas is neither pinned nor can be. */
 export const outOfReach = (context: Context, areas: readonly Area[]): boolean => unreachable(context, areas).length > 0;

@@ -9,7 +9,7 @@ import type { Process } from '../world/process.ts';
 import type { Compat } from './compat/state.ts';
 import type { FaultQueue } from './fault-queue/state.ts';
 import type { Stretch } from './held.ts';
-import type { Access, EventQueue, HardwareQueue, Viommu, VirtualDevice } from './viommu/state.ts';
+import type { EventQueue, HardwareQueue, Viommu, VirtualDevice } from './viommu/state.ts';
 
 /** What opening /dev/iommu makes: objects by id. */
 export interface Context {
@@ -69,6 +69,32 @@ export interface Mock {
   readonly device: number;
 }
 
+/** A user in the kernel of an IO address space, which reads, writes and pins what is mapped there; it is in use as long as its file is. */
+export interface Access {
+  readonly kind: 'access';
+  /** Absent while it is attached to none. */
+  ioas: Ioas | undefined;
+  /** It is told that what lies in [start, end) ends, and lets go of all that it pinned with any of it. */
+  readonly told: (range: { readonly start: bigint; readonly end: bigint }) => void;
+  /** It may pin pages, and so needs mappings of whole pages. */
+  readonly pinning: boolean;
+  /** What it pinned, oldest first. */
+  readonly items: Pinned[];
+  /** The number that what it pins next gets. */
+  next: number;
+  /** It is this queue's hold on its memory: it has no file, nobody else can do anything with it, and what it pinned cannot be unmapped. */
+  readonly queue?: HardwareQueue;
+}
+
+/** What an access pinned in one call: IOVAs [start, end). */
+export interface Pinned {
+  readonly number: number;
+  readonly start: bigint;
+  readonly end: bigint;
+  /** The parts of areas that it consists of. */
+  readonly parts: readonly Area[];
+}
+
 /** A page table of an IOMMU: what is mapped in an IO address space is in it, too. */
 export interface PageTable {
   readonly kind: 'page table';
@@ -126,10 +152,9 @@ export interface Ioas {
   largePages: boolean;
   /** The page tables that what is mapped is in, oldest first. */
   readonly tables: Set<PageTable>;
-  /** IOVAs that mean something else to devices that are attached, by device. */
-  readonly reserved: Map<Device, readonly IovaRange[]>;
-  /** IOVAs of mappings that cannot be unmapped, by what holds them; `end` is the first behind. */
-  readonly locked: Map<object, { readonly start: bigint; readonly end: bigint }>;
+  readonly accesses: Set<Access>;
+  /** IOVAs that mean something else to devices that are attached, by device; and those that a test had reserved. */
+  readonly reserved: Map<Device | 'test', readonly IovaRange[]>;
 }
 
 /** What is mapped at [start, end) of an IOAS. */
@@ -190,18 +215,18 @@ export const newIoas = (): Ioas => ({
   allowed: [],
   largePages: true,
   tables: new Set(),
+  accesses: new Set(),
   reserved: new Map(),
-  locked: new Map(),
 });
 
 /** Whether what is mapped is pinned: it is while there are page tables, whether a device is attached to them or not. */
 export const pins = ({ tables }: Ioas): boolean => tables.size > 0;
 
 /** What IOVAs and lengths of an IOAS must be a multiple of. */
-export const alignmentOf = ({ largePages, tables, locked }: Ioas, { pageSizeBytes }: Platform): bigint =>
-  [...tables]
-    .map(({ pageSize }) => pageSize)
-    .reduce(greatest, largePages && locked.size === 0 ? 1n : BigInt(pageSizeBytes));
+export const alignmentOf = ({ largePages, tables, accesses }: Ioas, { pageSizeBytes }: Platform): bigint => {
+  const wholePages = !largePages || [...accesses].some(({ pinning }) => pinning);
+  return [...tables].map(({ pageSize }) => pageSize).reduce(greatest, wholePages ? BigInt(pageSizeBytes) : 1n);
+};
 
 /** Which IOVAs of an IOAS can be mapped: those that all page tables can translate. */
 export const apertureOf = ({ tables }: Ioas): IovaRange =>

@@ -5,7 +5,16 @@ import { ENDS_WITH_ATTACHMENT } from './fault-queue/ending.ts';
 import { NEXT_ID } from './ids.ts';
 import { overLimit, settle, unreachable } from './pinned.ts';
 import { ioasOf } from './reserved.ts';
-import { alignmentOf, type Context, type Device, type Ioas, idOf, type NestedTable, type PageTable } from './state.ts';
+import {
+  type Access,
+  alignmentOf,
+  type Context,
+  type Device,
+  type Ioas,
+  idOf,
+  type NestedTable,
+  type PageTable,
+} from './state.ts';
 
 /* How page tables join an IO address space, and devices a page table. */
 
@@ -79,12 +88,20 @@ const reserve = (device: Device, before: Device['table'], after: Device['table']
 
 const TOP = (1n << 64n) - 1n;
 
-/** Whether a mapping of an IO address space is not aligned as a page table needs it. */
-const misaligned = ({ platform }: Context, ioas: Ioas, table: PageTable): boolean =>
-  isMisaligned(platform, ioas, alignmentOf({ ...ioas, tables: new Set([...ioas.tables, table]) }, platform));
-
-/** Whether a mapping of an IO address space is not aligned to so many bytes. */
-export const isMisaligned = (platform: Context['platform'], ioas: Ioas, unit: bigint): boolean => {
+/** Whether a mapping of an IO address space is not aligned as new users of it need it. */
+export const misaligned = (
+  { platform }: Context,
+  ioas: Ioas,
+  { tables = [], accesses = [] }: { readonly tables?: readonly PageTable[]; readonly accesses?: readonly Access[] },
+): boolean => {
+  const unit = alignmentOf(
+    {
+      ...ioas,
+      tables: new Set([...ioas.tables, ...tables]),
+      accesses: new Set([...ioas.accesses, ...accesses]),
+    },
+    platform,
+  );
   const page = BigInt(platform.pageSizeBytes);
   return [...ioas.areas].some(({ start, end, pages, from }) =>
     [start, end, (pages.vaddr + from) % page].some((number) => number % unit !== 0n),
@@ -138,7 +155,7 @@ export const joiningObjections = <F, S extends Joining>(
         stage: 'place',
         errnos: ['EADDRINUSE'],
       },
-      (context, table) => misaligned(context, table.ioas, table),
+      (context, table) => misaligned(context, table.ioas, { tables: [table] }),
     ),
     refuses(
       {

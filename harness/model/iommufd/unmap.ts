@@ -3,6 +3,7 @@ import { offsetOf, sizeOf } from '../../uapi/struct.ts';
 import { field, type Objection, objection, request, rule } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
+import { LETS_GO, meets } from './access/items.ts';
 import { areasIn, isHighest, overflows } from './areas.ts';
 import { settle } from './pinned.ts';
 import type { Area, Context, Ioas } from './state.ts';
@@ -37,11 +38,14 @@ const cuts = (call: UnmapCall): boolean => wholeOnes(call).length < call.areas()
 
 /** Whether what holds memory of the IO address space holds a mapping. */
 const isLocked = ({ ioas }: UnmapCall, area: Area): boolean =>
-  [...(ioas?.locked.values() ?? [])].some(({ start, end }) => start < area.end && area.start < end);
+  [...(ioas?.accesses ?? [])].some(
+    ({ queue, items }) => queue !== undefined && items.some((item) => meets(item, area)),
+  );
 
 const remove = ({ context, ioas }: UnmapCall, areas: readonly Area[]): void => {
   if (ioas === undefined) return;
   for (const area of areas) {
+    context.law.of(LETS_GO).rule(ioas, area);
     ioas.areas.delete(area.start);
     forget(ioas, area);
   }

@@ -1,6 +1,7 @@
 import { type Objection, rule } from '../clauses.ts';
 import type { Law } from '../law.ts';
-import type { PageStore, Piece } from '../world/page-store.ts';
+import { copyFromSpace, copyToSpace } from '../world/copying.ts';
+import type { PageStore } from '../world/page-store.ts';
 import type { Process } from '../world/process.ts';
 import type { Iommu, Mapping } from './state.ts';
 import { witnessed } from './witness.ts';
@@ -68,41 +69,12 @@ const transfer = (part: Part): void => {
   if (mapping === undefined) return;
   const { law, buffer, write } = call;
   const by = law.of(TRANSFERS);
-  let done = 0;
-  const copy = (put: (done: number, piece: Piece) => void) => (piece: Piece) => {
-    put(done, piece);
-    done += piece.size;
-  };
-  const { space } = mapping.owner;
-  const vaddr = vaddrOf(part, mapping);
-  if (!write) {
-    const put = (offset: number, piece: Piece): void => {
-      if ('byte' in piece) buffer.fill(at + offset, piece.size, piece.byte, by);
-      else {
-        buffer.write(at + offset, piece.bytes, by);
-        hide(piece, (from, count) => buffer.conceal(at + offset + from, count));
-      }
-    };
-    space.visitBytes(vaddr, BigInt(size), copy(put));
-    return;
-  }
-  const put = (offset: number, piece: Piece): void => {
-    const to = vaddr + BigInt(offset);
-    if ('byte' in piece) space.fill(to, BigInt(piece.size), piece.byte, by);
-    else {
-      space.write(to, piece.bytes, by);
-      hide(piece, (from, count) => void space.fill(to + BigInt(from), BigInt(count), undefined, by));
-    }
-  };
-  buffer.visit(at, size, copy(put));
-  tell(part, mapping, 'written', size);
+  const memory = { space: mapping.owner.space, vaddr: vaddrOf(part, mapping) };
+  if (write) {
+    copyToSpace(memory, buffer, at, size, by);
+    tell(part, mapping, 'written', size);
+  } else copyFromSpace(memory, buffer, at, size, by);
 };
-
-/** Tells the bytes of a piece that nobody can know. */
-const hide = ({ unknown }: { readonly unknown: Uint8Array | undefined }, see: (from: number, count: number) => void) =>
-  unknown?.forEach((one, at) => {
-    if (one === 1) see(at, 1);
-  });
 
 /** The pages of which bytes were written. */
 const tell = (

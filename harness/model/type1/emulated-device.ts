@@ -16,26 +16,29 @@ const TELLS_DEVICES = rule<(mapping: Mapping) => boolean>({
   rule: ({ pins }) => pins.size > 0,
 });
 
+/** Gives pages back, as often as it says, to whom a device has them from. `page` is the page of IOVA. */
+export type Unpin = (page: bigint, times: number) => void;
+
+/** Gives pages back that a device has from a container. */
+export const unpinFrom =
+  (law: Law, container: () => Container | undefined, pageSize: bigint): Unpin =>
+  (page, times) => {
+    const mapping = container()?.iommu?.mappings.containing(page * pageSize);
+    if (mapping !== undefined) unpin(law, mapping, Number(page - mapping.start / pageSize), times);
+  };
+
 /** Lets go of a page as often as it says. `page` is the page of IOVA. */
-export const letGo = (
-  law: Law,
-  emulated: Emulated,
-  container: Container | undefined,
-  page: bigint,
-  times: number,
-): void => {
-  const held = emulated.held.get(page);
-  if (held === undefined) return;
-  held.times -= times;
-  if (held.times === 0) emulated.held.delete(page);
-  const pageSize = BigInt(emulated.window.pageSize);
-  const mapping = container?.iommu?.mappings.containing(page * pageSize);
-  if (mapping !== undefined) unpin(law, mapping, Number(page - mapping.start / pageSize), times);
+export const letGo = ({ held }: Emulated, back: Unpin, page: bigint, times: number): void => {
+  const one = held.get(page);
+  if (one === undefined) return;
+  one.times -= times;
+  if (one.times === 0) held.delete(page);
+  back(page, times);
 };
 
 /** Lets go of everything: the device was told to, or closed. */
-export const letGoOfAll = (law: Law, emulated: Emulated, container: Container | undefined): void => {
-  for (const [page, { times }] of [...emulated.held]) letGo(law, emulated, container, page, times);
+export const letGoOfAll = (emulated: Emulated, back: Unpin): void => {
+  for (const [page, { times }] of [...emulated.held]) letGo(emulated, back, page, times);
 };
 
 /** Tells the devices of a container that a mapping is about to end; they let go of its pages. */
@@ -43,16 +46,27 @@ export const tellDevices = (law: Law, container: Container, mapping: Mapping): v
   if (!law.of(TELLS_DEVICES).rule(mapping)) return;
   for (const { devices } of container.groups) {
     for (const { emulated, opened } of devices) {
-      if (emulated !== undefined && opened > 0) unmapped(law, emulated, container, mapping);
+      if (emulated === undefined || opened === 0) continue;
+      const pageSize = BigInt(emulated.window.pageSize);
+      unmapped(
+        emulated,
+        unpinFrom(law, () => container, pageSize),
+        mapping,
+      );
     }
   }
 };
 
-const unmapped = (law: Law, emulated: Emulated, container: Container, { start, end }: Mapping): void => {
+/** A device is told that [start, end) ends. */
+export const unmapped = (
+  emulated: Emulated,
+  back: Unpin,
+  { start, end }: { readonly start: bigint; readonly end: bigint },
+): void => {
   const before = timesHeld(emulated);
   const pageSize = BigInt(emulated.window.pageSize);
   for (const [page, { times }] of [...emulated.held]) {
-    if (page * pageSize >= start && page * pageSize < end) letGo(law, emulated, container, page, times);
+    if (page * pageSize >= start && page * pageSize < end) letGo(emulated, back, page, times);
   }
   const { count, pins } = emulated.unmaps;
   emulated.unmaps = {

@@ -15,31 +15,50 @@ import {
 } from '../../uapi/emulated-test.ts';
 import type { Errno } from '../../uapi/errno.ts';
 import { decode, encode, sizeOf } from '../../uapi/struct.ts';
-import { answerInStages } from '../answer.ts';
 import type { Answer, Outcome } from '../outcome.ts';
+import type { Run } from '../world/address-space.ts';
 import { EMULATED } from '../world/clauses.ts';
 import { contentRules } from '../world/content.ts';
 import type { KernelFile } from '../world/kernel-file.ts';
 import type { Process } from '../world/process.ts';
-import { RW_NOTHING, refusedPart, TRANSFERS } from './dma-rw.ts';
-import { letGo, letGoOfAll } from './emulated-device.ts';
+import { letGo, letGoOfAll, unpinFrom } from './emulated-device.ts';
+import { type Asked, done, type Memory, memoryOf } from './emulated-memory.ts';
 import { type Emulated, timesHeld } from './emulated-state.ts';
 import type { DeviceFile } from './files.ts';
 import { closeDevice } from './membership.ts';
-import { PIN_OBJECTIONS, PINS, type PinCall, pinCall } from './pin.ts';
-import type { Iommu } from './state.ts';
+import { PINS } from './pin.ts';
 
 /** How often a device pins at most, and the most pages that a command may speak of (fixtures/modules/emulated). */
 const MAX_PINS = 65_536;
 const MAX_COUNT = 0x7fff_ffffn;
 
-/** The file of an opened device of the test module: fixtures/modules/emulated/README.md. */
+/** The file of a device of the test module that was opened by its group: fixtures/modules/emulated/README.md. */
 export const emulatedFile = (file: DeviceFile, emulated: Emulated): KernelFile => {
   const { vfio, group, device } = file;
+  const pageSize = BigInt(vfio.platform.pageSizeBytes);
+  const unpin = unpinFrom(vfio.law, () => group.container, pageSize);
+  const memory = (): Memory | undefined => {
+    const iommu = group.container?.iommu;
+    return iommu && { unpin, ...memoryOf(file, iommu, emulated) };
+  };
+  return {
+    kind: 'emulated',
+    ...emulatedRegion(emulated, memory),
+    release: () => {
+      device.opened--;
+      if (device.opened === 0) letGoOfAll(emulated, unpin);
+      closeDevice(vfio, group);
+    },
+  };
+};
+
+type Region = Pick<Required<KernelFile>, 'ioctl' | 'pread' | 'pwrite' | 'backing'>;
+
+/** What a device does whose memory comes from anywhere. */
+export const emulatedRegion = (emulated: Emulated, memory: () => Memory | undefined): Region => {
   const words = sizeOf(emulatedWords);
   const { start, size: windowSize } = EMULATED_WINDOW;
   return {
-    kind: 'emulated',
     ioctl: () => ({ unspecified: 'what the test device says of itself is no business of VFIO' }),
     pread: (_, offset, size) => {
       const at = Number(offset);
@@ -57,16 +76,11 @@ export const emulatedFile = (file: DeviceFile, emulated: Emulated): KernelFile =
         return does(data.length, () => emulated.window.write(at - start, data));
       }
       if (at !== 0 || data.length !== sizeOf(emulatedCommand)) return refuses('EBADMSG');
-      const iommu = group.container?.iommu;
-      if (iommu === undefined) return { unspecified: 'a device without a container' };
-      return command({ file, emulated, iommu, caller }, data);
+      const found = memory();
+      if (found === undefined) return { unspecified: 'a device without a container' };
+      return command({ emulated, memory: found, caller }, data);
     },
     backing: () => ({ kind: 'unspecified', why: 'the test device cannot be mapped' }),
-    release: () => {
-      device.opened--;
-      if (device.opened === 0) letGoOfAll(vfio.law, emulated, group.container);
-      closeDevice(vfio, group);
-    },
   };
 };
 
@@ -75,14 +89,6 @@ const lies = (at: number, size: number, start: number, length: number): boolean 
 
 const does = (size: number, commit: () => void, rest: Partial<Outcome> = {}): Answer => ({
   allowed: [done(size, commit, rest)],
-});
-
-const done = (size: number, commit: () => void, rest: Partial<Outcome> = {}): Outcome => ({
-  ret: { exactly: BigInt(size) },
-  errno: 0,
-  clauses: [EMULATED],
-  commit,
-  ...rest,
 });
 
 const refuses = (errno: Errno): Answer => ({
@@ -103,18 +109,9 @@ const wordsOf = (emulated: Emulated): Uint8Array => {
 
 /** A command: whom it is given to, and in whose name. */
 interface Given {
-  readonly file: DeviceFile;
   readonly emulated: Emulated;
-  readonly iommu: Iommu;
+  readonly memory: Memory;
   readonly caller: Process;
-}
-
-/** What a command speaks of: IOVA, and how many pages or bytes. */
-interface Asked {
-  readonly op: number;
-  readonly flags: number;
-  readonly iova: bigint;
-  readonly count: bigint;
 }
 
 const command = (given: Given, data: Uint8Array): Answer => {
@@ -133,8 +130,8 @@ const command = (given: Given, data: Uint8Array): Answer => {
       return copy(given, asked);
     case EMULATED_UNPIN_ALL: {
       if (asked.flags !== 0 || asked.iova !== 0n || asked.count !== 0n) return refuses('EBADMSG');
-      const { file, emulated } = given;
-      return commanded(() => letGoOfAll(file.vfio.law, emulated, file.group.container));
+      const { memory, emulated } = given;
+      return commanded(() => letGoOfAll(emulated, memory.unpin));
     }
     default:
       return refuses('EBADMSG');
@@ -147,84 +144,48 @@ const commanded = (commit: () => void): Answer => does(sizeOf(emulatedCommand), 
 const areWholePages = ({ iova, count }: Asked, pageSize: bigint): boolean =>
   iova % pageSize === 0n && count <= MAX_COUNT && iova + count * pageSize <= 1n << 64n;
 
-const pin = ({ file: { vfio }, emulated, iommu }: Given, asked: Asked): Answer => {
-  const pageSize = vfio.platform.pageSizeBytes;
-  const { flags, iova, count } = asked;
+const pin = ({ emulated, memory, caller }: Given, asked: Asked): Answer => {
+  const { flags, count } = asked;
+  const pageSize = BigInt(emulated.window.pageSize);
   if ((flags & ~(EMULATED_PIN_READ | EMULATED_PIN_WRITE)) !== 0) return refuses('EBADMSG');
-  if (!areWholePages(asked, BigInt(pageSize))) return refuses('EBADMSG');
-  const write = (flags & EMULATED_PIN_WRITE) !== 0;
-  const read = (flags & EMULATED_PIN_READ) !== 0;
-  const call = pinCall({ law: vfio.law, iommu, pageSize, iova, count: Number(count), read, write });
-  if (count * 8n <= BigInt(pageSize) && timesHeld(emulated) + Number(count) > MAX_PINS) return refuses('EDQUOT');
-  const stages = PIN_OBJECTIONS.map((stage) => stage.map((one) => vfio.law.of(one)));
-  const pins = vfio.law.of(PINS);
-  const commit = (): void => hold(emulated, call, pins.rule(call, call.pages()));
-  return answerInStages(stages, call, () => [done(sizeOf(emulatedCommand), commit, { clauses: [pins] })]);
+  if (!areWholePages(asked, pageSize)) return refuses('EBADMSG');
+  if (count <= mostPages(pageSize) && timesHeld(emulated) + Number(count) > MAX_PINS) return refuses('EDQUOT');
+  return memory.pin(caller, asked, (runs) => hold(emulated, asked, runs));
 };
 
-const hold = ({ held }: Emulated, { iova, pageSize, write }: PinCall, runs: ReturnType<typeof PINS.rule>): void => {
+/** So many pages can be pinned or let go of at once: as many as a page has room for pointers. */
+export const mostPages = (pageSize: bigint): bigint => pageSize / 8n;
+
+const hold = ({ held, window }: Emulated, { iova, flags }: Asked, runs: readonly Run[]): void => {
+  const writable = (flags & EMULATED_PIN_WRITE) !== 0;
   for (const [index, run] of runs.entries()) {
-    const page = iova / BigInt(pageSize) + BigInt(index);
+    const page = iova / BigInt(window.pageSize) + BigInt(index);
     const known = held.get(page);
-    if (known === undefined) held.set(page, { run, times: 1, writable: write });
+    if (known === undefined) held.set(page, { run, times: 1, writable });
     else {
       known.times++;
-      known.writable ||= write;
+      known.writable ||= writable;
     }
   }
 };
 
-const letsGo = ({ file, emulated }: Given, asked: Asked): Answer => {
-  const { vfio, group } = file;
-  const pageSize = BigInt(vfio.platform.pageSizeBytes);
+const letsGo = ({ emulated, memory }: Given, asked: Asked): Answer => {
+  const pageSize = BigInt(emulated.window.pageSize);
   const { flags, iova, count } = asked;
-  if (flags !== 0 || !areWholePages(asked, pageSize) || count === 0n || count * 8n > pageSize) {
+  if (flags !== 0 || !areWholePages(asked, pageSize) || count === 0n || count > mostPages(pageSize)) {
     return refuses('EBADMSG');
   }
   const pages = Array.from({ length: Number(count) }, (_, index) => iova / pageSize + BigInt(index));
   if (pages.some((page) => !emulated.held.has(page))) return refuses('ENOENT');
   return commanded(() => {
-    for (const page of pages) letGo(vfio.law, emulated, group.container, page, 1);
+    for (const page of pages) letGo(emulated, memory.unpin, page, 1);
   });
 };
 
-const readOrWrite = ({ file: { vfio }, emulated, iommu, caller }: Given, { op, flags, iova, count }: Asked): Answer => {
-  const { law, platform } = vfio;
+const readOrWrite = ({ memory, caller }: Given, asked: Asked): Answer => {
+  const { flags, count } = asked;
   if (count > BigInt(EMULATED_WINDOW.size) || (flags & ~EMULATED_BY_KERNEL_THREAD) !== 0) return refuses('EBADMSG');
-  const call = {
-    law,
-    iommu,
-    pageSize: platform.pageSizeBytes,
-    caller,
-    byKernelThread: flags !== 0,
-    write: op === EMULATED_WRITE,
-    iova,
-    size: Number(count),
-    buffer: emulated.window,
-  };
-  const transfers = law.of(TRANSFERS);
-  const succeed = (): readonly [Outcome] => [
-    done(sizeOf(emulatedCommand), () => transfers.rule(call), { clauses: [transfers] }),
-  ];
-  const refused = refusedPart(call);
-  return refused === undefined
-    ? answerInStages([[law.of(RW_NOTHING)]], call, succeed)
-    : withLeave(answerInStages([refused.objections], refused.part, succeed), refused.leave);
-};
-
-/** Does something before whatever an answer commits. */
-const withLeave = (answer: Answer, leave: () => void): Answer => {
-  if ('unspecified' in answer) return answer;
-  const [first, ...others] = answer.allowed.map(
-    (outcome): Outcome => ({
-      ...outcome,
-      commit: () => {
-        leave();
-        outcome.commit();
-      },
-    }),
-  );
-  return first === undefined ? answer : { allowed: [first, ...others] };
+  return memory.readOrWrite(caller, asked);
 };
 
 /** LOAD and STORE: bytes of pages that the device holds. */

@@ -34,7 +34,7 @@ export interface IoctlCall {
   readonly argument: UserArgument;
   /**
    * Gives the caller a new descriptor for a file, in the commit of an outcome whose result is that descriptor
-   * (`ret: { atLeast: 0n }`). It gets the name that the step asked for with `to=`.
+   * (`ret: { atLeast: 0n }`), or that has it in its argument. It gets the name that the step asked for with `to=`.
    */
   install(file: KernelFile): void;
 }

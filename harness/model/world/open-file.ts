@@ -21,3 +21,9 @@ export class HeldFile implements OpenFile {
     if (this.#holders === 0) this.file.release?.();
   }
 }
+
+/** Numbers from here on are never descriptors: no setting of fs.nr_open allows more (sysctl_nr_open_max, fs/file.c). */
+const MOST_DESCRIPTORS = 0x7fff_ffc0;
+
+/** Whether a number cannot be that of a descriptor. */
+export const isNoDescriptor = (number: number): boolean => number >= MOST_DESCRIPTORS;

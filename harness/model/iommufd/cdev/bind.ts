@@ -9,10 +9,12 @@ import { type Found, readStruct } from '../../type1/argument.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
 import { openDevice } from '../../type1/device-open.ts';
 import type { IoctlCall } from '../../world/kernel-file.ts';
+import { isNoDescriptor } from '../../world/open-file.ts';
 import type { OpenFile, Process } from '../../world/process.ts';
+import { emulatedAccess } from '../access/emulated.ts';
 import { bytesBehind } from '../framing.ts';
 import { NEXT_ID } from '../ids.ts';
-import { type Context, newDevice } from '../state.ts';
+import { type Access, type Context, type Device, newDevice } from '../state.ts';
 import { reach } from './dma.ts';
 import { hardwareOf } from './hardware.ts';
 import { type Cdev, contextOf } from './state.ts';
@@ -26,10 +28,6 @@ const FD_AT = offsetOf(TYPE, 'iommufd');
 /** What every caller gives, in bytes: the structure as it was at first. */
 const LEAST = offsetOf(TYPE, 'token_uuid_ptr');
 const TOKEN_SIZE = 16;
-
-/** Numbers from here on are never descriptors: no setting of fs.nr_open allows more (sysctl_nr_open_max, fs/file.c). */
-const MOST_DESCRIPTORS = 0x7fff_ffc0;
-const isNoDescriptor = (number: number): boolean => number >= MOST_DESCRIPTORS;
 
 interface BindCall {
   readonly cdev: Cdev;
@@ -58,6 +56,10 @@ const situation = (cdev: Cdev, { caller, argument }: IoctlCall): BindCall => {
   };
 };
 
+/** What a device is in a context: one without an IOMMU only has an access. */
+const newObject = (context: Context, cdev: Cdev): Device | Access =>
+  cdev.device.emulated === undefined ? newDevice(hardwareOf(cdev)) : emulatedAccess(context, cdev.device.emulated);
+
 const BIND = request<Cdev, BindCall>({
   id: 'cdev/bind',
   level: 'must',
@@ -70,12 +72,12 @@ const BIND = request<Cdev, BindCall>({
   stages: ['size', 'struct', 'arguments', 'group', 'state', 'token', 'descriptor', 'device'],
   effect: ({ cdev, context, file }) => {
     if (context === undefined || file === undefined) return;
-    const object = newDevice(hardwareOf(cdev));
+    const object = newObject(context, cdev);
     context.others.set(context.law.of(NEXT_ID).rule(context), object);
     file.hold();
     openDevice(cdev.vfio, cdev.device);
     cdev.group.bound++;
-    cdev.device.reach = (iova, access) => reach(context, object, iova, access);
+    if (object.kind === 'device') cdev.device.reach = (iova, access) => reach(context, object, iova, access);
     cdev.bound = { context, object, file };
   },
 });

@@ -8,7 +8,9 @@ import { OPENS as OPENS_GROUP } from '../../type1/group.ts';
 import type { Group, Vfio } from '../../type1/state.ts';
 import type { Files, KernelFile } from '../../world/kernel-file.ts';
 import { fails } from '../../world/replies.ts';
+import { moveAccess } from '../access/items.ts';
 import { move } from '../tables.ts';
+import { emulatedCdev, letGoAtClose } from './emulated.ts';
 import type { Cdev } from './state.ts';
 
 /* A device's own file, /dev/vfio/devices/vfioN. */
@@ -44,7 +46,11 @@ const CLOSING_UNBINDS = rule<(cdev: Cdev) => void>({
     const { bound } = cdev;
     if (bound === undefined) return;
     const { context, object, file } = bound;
-    move(context, object, undefined);
+    if (object.kind === 'device') move(context, object, undefined);
+    else {
+      letGoAtClose(cdev);
+      moveAccess(context, object, undefined);
+    }
     for (const [id, one] of context.others) if (one === object) context.others.delete(id);
     cdev.group.bound--;
     cdev.device.reach = undefined;
@@ -82,16 +88,21 @@ export const cdevFiles = (vfio: Vfio): Files => {
   };
 };
 
+/** What is said of a request on a device's file: binding is the same for all devices. */
+const provisionOf = ({ vfio: { law }, device: { emulated } }: Cdev, request: bigint) =>
+  law.provision(emulated === undefined || request === VFIO_DEVICE_BIND_IOMMUFD ? 'cdev' : 'emulated', request);
+
 const cdevFile = (cdev: Cdev): KernelFile => {
   const { law } = cdev.vfio;
-  const device = deviceFile(cdev);
+  const { emulated } = cdev.device;
+  const device = emulated === undefined ? deviceFile(cdev) : emulatedCdev(cdev, emulated);
   const needsBinding = law.of(ACCESS_NEEDS_BINDING);
   const bound = (answer: () => Answer | undefined): Answer =>
     needsBinding.rule(cdev) ? fails('EINVAL', needsBinding) : (answer() ?? { unspecified: 'nothing defines this' });
   return {
     kind: 'cdev',
     ioctl: (call) => {
-      const own = law.provision('cdev', call.request);
+      const own = provisionOf(cdev, call.request);
       if (own === undefined) return bound(() => device.ioctl?.(call));
       const answer = (): Answer => answerRequest(own, cdev, call);
       return call.request === VFIO_DEVICE_BIND_IOMMUFD ? answer() : bound(answer);

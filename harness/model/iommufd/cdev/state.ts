@@ -1,7 +1,7 @@
 import type { DeviceFile } from '../../type1/files.ts';
 import type { KernelFile } from '../../world/kernel-file.ts';
 import type { OpenFile } from '../../world/process.ts';
-import type { Context, Device } from '../state.ts';
+import type { Access, Context, Device } from '../state.ts';
 
 /** An opening of a device's own file. */
 export interface Cdev extends DeviceFile {
@@ -13,13 +13,13 @@ export interface Cdev extends DeviceFile {
 export interface Bound {
   readonly context: Context;
   /** The device as an object of the context. */
-  readonly object: Device;
+  readonly object: Device | Access;
   /** The context's file, which lasts as long. */
   readonly file: OpenFile;
 }
 
-/** A file through which the device is bound. */
-export type BoundCdev = Cdev & { readonly bound: Bound };
+/** A file through which a device with an IOMMU is bound. */
+export type BoundCdev = Cdev & { readonly bound: Bound & { readonly object: Device } };
 
 const contexts = new WeakMap<KernelFile, Context>();
 

@@ -1,4 +1,5 @@
 import { rule } from '../../clauses.ts';
+import { settle } from '../pinned.ts';
 import type { Context, Device, Other } from '../state.ts';
 import type { VirtualDevice } from './state.ts';
 
@@ -21,9 +22,11 @@ export const leaveViommu = (context: Context, object: Other): void => {
       return;
     case 'hardware queue':
       for (const [id, one] of context.others) {
-        if (one.kind === 'access' && one.queue === object) context.others.delete(id);
+        if (one.kind !== 'access' || one.queue !== object) continue;
+        context.others.delete(id);
+        object.ioas.accesses.delete(one);
       }
-      object.ioas.locked.delete(object);
+      settle(context);
       object.viommu.queues.delete(object.index);
       object.viommu.users--;
       if (object.before !== undefined) object.before.users--;

@@ -4,10 +4,11 @@ import { offsetOf, sizeOf } from '../../../uapi/struct.ts';
 import { field, type Objection, objection, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
-import { overflows } from '../areas.ts';
+import { overflows, partsUpToHole } from '../areas.ts';
 import { NEXT_ID } from '../ids.ts';
-import type { Context } from '../state.ts';
-import { isMisaligned } from '../tables.ts';
+import { settle } from '../pinned.ts';
+import type { Access, Context, Ioas, Pinned } from '../state.ts';
+import { misaligned } from '../tables.ts';
 import { isScattered, type PinTrouble, pagesOf, pinTrouble, type Range } from './queue-memory.ts';
 import type { HardwareQueue, Viommu } from './state.ts';
 
@@ -31,6 +32,26 @@ interface AllocCall {
   /** Why the memory cannot be held. */
   readonly trouble: PinTrouble | undefined;
 }
+
+/** An access that may pin pages, and is told nothing: what it pinned stays mapped. */
+const newAccess = (ioas: Ioas, items: Pinned[] = [], queue?: HardwareQueue): Access => ({
+  kind: 'access',
+  ioas,
+  pinning: true,
+  items,
+  next: items.length,
+  told: () => undefined,
+  ...(queue === undefined ? {} : { queue }),
+});
+
+/** The access that holds a queue's memory. */
+const holdOf = (queue: HardwareQueue, { start, end }: Range): Access => {
+  const { ioas } = queue;
+  const { parts } = partsUpToHole(ioas, start, end);
+  const access = newAccess(ioas, [{ number: 0, start, end, parts }], queue);
+  ioas.accesses.add(access);
+  return access;
+};
 
 const ALLOC = request<Context, AllocCall>({
   id: 'hw-queue/alloc',
@@ -61,8 +82,8 @@ const ALLOC = request<Context, AllocCall>({
     const queue: HardwareQueue = { kind: 'hardware queue', viommu, index: asked.index, ioas, users: 0, before };
     const nextId = (): number => context.law.of(NEXT_ID).rule(context);
     context.others.set(nextId(), queue);
-    context.others.set(nextId(), { kind: 'access', queue });
-    ioas.locked.set(queue, range);
+    context.others.set(nextId(), holdOf(queue, range));
+    settle(context);
     viommu.queues.set(asked.index, queue);
     viommu.users++;
     if (before !== undefined) before.users++;
@@ -139,8 +160,8 @@ const OBJECTIONS = [
     source: `${PHYS}: iommufd_access_attach_internal(); iopt_add_access(), drivers/iommu/iommufd/io_pagetable.c`,
     stage: 'alignment',
     errnos: ['EADDRINUSE'],
-    when: ({ context: { platform }, viommu }) =>
-      viommu !== undefined && isMisaligned(platform, viommu.parent.ioas, BigInt(platform.pageSizeBytes)),
+    when: ({ context, viommu }) =>
+      viommu !== undefined && misaligned(context, viommu.parent.ioas, { accesses: [newAccess(viommu.parent.ioas)] }),
   }),
   refuses({
     id: 'hw-queue/alloc-memory',

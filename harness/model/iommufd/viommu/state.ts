@@ -62,9 +62,3 @@ export interface HardwareQueue {
   /** The queue that it cannot be without. */
   readonly before: HardwareQueue | undefined;
 }
-
-/** What stands for a queue's hold on the memory of an IO address space: it has an id, and nobody can do anything with it. */
-export interface Access {
-  readonly kind: 'access';
-  readonly queue: HardwareQueue;
-}

@@ -23,6 +23,7 @@ export const IOCTL_OPERATIONS: Operations<'ioctl'> = {
         const { to } = call;
         const { file } = opened;
         if (to !== undefined && actor.descriptors.get(to) !== undefined) return unspecified(`the name ${to} is taken`);
+        if (call.at !== undefined && call.arg.kind !== 'inline') return unspecified('a descriptor in no argument');
         const argument = userArgument(call.arg, {
           space: actor.space,
           iteration,

@@ -1,0 +1,93 @@
+import { EMULATED_PIN_READ, EMULATED_PIN_WRITE, EMULATED_WRITE, emulatedCommand } from '../../uapi/emulated-test.ts';
+import { sizeOf } from '../../uapi/struct.ts';
+import { answerInStages } from '../answer.ts';
+import type { Answer, Outcome } from '../outcome.ts';
+import type { Run } from '../world/address-space.ts';
+import { EMULATED } from '../world/clauses.ts';
+import type { Process } from '../world/process.ts';
+import { RW_NOTHING, refusedPart, TRANSFERS } from './dma-rw.ts';
+import type { Unpin } from './emulated-device.ts';
+import type { Emulated } from './emulated-state.ts';
+import type { DeviceFile } from './files.ts';
+import { PIN_OBJECTIONS, PINS, pinCall } from './pin.ts';
+import type { Iommu } from './state.ts';
+
+/* Where devices of the test module have memory from. */
+
+/** What a device that was told to pin, to read or to write asks for: IOVA, and how many pages or bytes. */
+export interface Asked {
+  readonly op: number;
+  readonly flags: number;
+  readonly iova: bigint;
+  readonly count: bigint;
+}
+
+/** Where a device has memory from: its container, or an IO address space. */
+export interface Memory {
+  /** Pins pages; what they are is told in the commit. The arguments are such that VFIO is asked. */
+  pin(caller: Process, asked: Asked, hold: (runs: readonly Run[]) => void): Answer;
+  readonly unpin: Unpin;
+  readOrWrite(caller: Process, asked: Asked): Answer;
+}
+
+/** A command, or an access, that was carried out: it returns how many bytes it took. */
+export const done = (size: number, commit: () => void, rest: Partial<Outcome> = {}): Outcome => ({
+  ret: { exactly: BigInt(size) },
+  errno: 0,
+  clauses: [EMULATED],
+  commit,
+  ...rest,
+});
+
+/** Memory of a container. */
+export const memoryOf = (
+  { vfio: { law, platform } }: DeviceFile,
+  iommu: Iommu,
+  { window }: Emulated,
+): Omit<Memory, 'unpin'> => ({
+  pin: (_, { flags, iova, count }, taken) => {
+    const write = (flags & EMULATED_PIN_WRITE) !== 0;
+    const read = (flags & EMULATED_PIN_READ) !== 0;
+    const call = pinCall({ law, iommu, pageSize: platform.pageSizeBytes, iova, count: Number(count), read, write });
+    const stages = PIN_OBJECTIONS.map((stage) => stage.map((one) => law.of(one)));
+    const pins = law.of(PINS);
+    const commit = (): void => taken(pins.rule(call, call.pages()));
+    return answerInStages(stages, call, () => [done(sizeOf(emulatedCommand), commit, { clauses: [pins] })]);
+  },
+  readOrWrite: (caller, { op, flags, iova, count }) => {
+    const call = {
+      law,
+      iommu,
+      pageSize: platform.pageSizeBytes,
+      caller,
+      byKernelThread: flags !== 0,
+      write: op === EMULATED_WRITE,
+      iova,
+      size: Number(count),
+      buffer: window,
+    };
+    const transfers = law.of(TRANSFERS);
+    const succeed = (): readonly [Outcome] => [
+      done(sizeOf(emulatedCommand), () => transfers.rule(call), { clauses: [transfers] }),
+    ];
+    const refused = refusedPart(call);
+    return refused === undefined
+      ? answerInStages([[law.of(RW_NOTHING)]], call, succeed)
+      : withLeave(answerInStages([refused.objections], refused.part, succeed), refused.leave);
+  },
+});
+
+/** Does something before whatever an answer commits. */
+const withLeave = (answer: Answer, leave: () => void): Answer => {
+  if ('unspecified' in answer) return answer;
+  const [first, ...others] = answer.allowed.map(
+    (outcome): Outcome => ({
+      ...outcome,
+      commit: () => {
+        leave();
+        outcome.commit();
+      },
+    }),
+  );
+  return first === undefined ? answer : { allowed: [first, ...others] };
+};
