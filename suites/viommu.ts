@@ -402,6 +402,7 @@ clause('vdevice/alloc-taken', () => {
       .shows(VDEVICE_AT, u32(10));
     c.destroy(9).returns(0);
     allocVdevice(c, virt_id).returns(0).shows(VDEVICE_AT, u32(9));
+    for (const id of [9, 10, VIOMMU, MOCK, 7]) c.destroy(id).returns(0);
   });
 });
 
@@ -414,6 +415,9 @@ clause('vdevice/alloc-unwritable', () => {
     memory.protect('r');
     c.command(commands.IOMMU_VDEVICE_ALLOC, pointerTo(memory.at())).refused('EFAULT');
     allocVdevice(c, 1n).returns(0).shows(VDEVICE_AT, u32(NEXT));
+    c.destroy(NEXT).returns(0);
+    c.destroy(VIOMMU).returns(0);
+    c.destroy(MOCK).returns(0);
   });
 });
 
