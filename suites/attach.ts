@@ -1,6 +1,7 @@
 import { type Actor, clause, each, type Said, type Scenario, test, u64 } from '../harness/cases/index.ts';
 import { type Context, openWithMock } from '../harness/cases/iommufd.ts';
 import { allocTable, attachMockAs, DIRTY, replaceMock } from '../harness/cases/page-tables.ts';
+import { attachPasid, detachPasid, replacePasid } from '../harness/cases/pasids.ts';
 import * as uapi from '../harness/uapi/iommufd.ts';
 import * as mock from '../harness/uapi/iommufd-test.ts';
 import { encode, offsetOf, sizeOf } from '../harness/uapi/struct.ts';
@@ -42,6 +43,13 @@ const CALLS = {
   'mock/attach': (c: Context): Said => c.attachMock(5),
   'mock/attach-with-flags': (c: Context): Said => attachMockAs(c, 5, mock.MOCK_FLAGS_DEVICE_NO_DIRTY),
   'mock/replace': (c: Context): Said => replaceMock(c, 2, 5),
+  'pasid/replace': (c: Context): Said => replacePasid(c, 0, 5),
+  'pasid/attach': (c: Context): Said => {
+    // PASID 0 is the device itself.
+    detachPasid(c, 0).returns(0);
+    c.alloc(4);
+    return attachPasid(c, 0, 5);
+  },
   'hwpt/alloc': (c: Context): Said => allocTable(c, { dev_id: 3, pt_id: 5 }),
 } as const;
 

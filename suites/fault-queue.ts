@@ -9,6 +9,7 @@ import {
 import { clause, each, inline, type Memory, pointerTo, type Scenario, test } from '../harness/cases/index.ts';
 import { type Context, openIommufd, openWithMock } from '../harness/cases/iommufd.ts';
 import { allocTable, attachMockAs, PARENT, replaceMock } from '../harness/cases/page-tables.ts';
+import { besideHardware } from '../harness/cases/viommus.ts';
 import * as commands from '../harness/uapi/iommufd-commands.ts';
 import * as mock from '../harness/uapi/iommufd-test.ts';
 import { POLLIN, POLLOUT, POLLRDNORM } from '../harness/uapi/poll.ts';
@@ -297,6 +298,12 @@ clause('mock/fault-no-device', () => {
       holds(queue);
     },
   );
+});
+
+clause('mock/fault-of-hardware', () => {
+  test('a device of the machine', (s) => {
+    fault(besideHardware(s), { dev_id: 1 }).refused('EINVAL');
+  });
 });
 
 clause('fault-queue/fault', () => {

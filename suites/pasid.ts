@@ -95,6 +95,13 @@ clause('pasid/attach', () => {
     detachPasid(c, PASID, NEXT).returns(0);
     c.destroy(NEXT).returns(0);
   });
+  test('the number whose second page table is refused, anew each time', (s) => {
+    const c = ready(s);
+    for (const table of [OTHER, OWN]) {
+      attachPasid(c, RESERVED, table).returns(0);
+      detachPasid(c, RESERVED).returns(0);
+    }
+  });
   test('while the device itself is attached to nothing', (s) => {
     const c = ready(s);
     detachPasid(c, 0).returns(0);
@@ -226,16 +233,6 @@ for (const [name, call] of Object.entries(CALLS)) {
     });
   });
 
-  clause(`${name as 'pasid/attach'}-number`, () => {
-    each({ 'the first beyond its bits': HIGHEST + 1, 'the highest number': 0xffff_ffff }, (s, pasid) => {
-      const c = before(s);
-      change(c, pasid, OWN).refused('EINVAL');
-      checkPasid(c, pasid, 0).returns(0);
-      detachPasid(c, pasid).returns(0);
-      detachPasid(c, PASID).returns(0);
-    });
-  });
-
   clause(`${name as 'pasid/attach'}-unwritable`, () => {
     test('read-only memory', (s) => {
       const c = before(s);
@@ -253,7 +250,13 @@ for (const [name, call] of Object.entries(CALLS)) {
 }
 
 clause('pasid/attach-number', () => {
-  each({ lowest: 1, highest: HIGHEST }, (s, pasid) => {
+  each({ 'the first beyond its bits': HIGHEST + 1, 'the highest number': 0xffff_ffff }, (s, pasid) => {
+    const c = ready(s);
+    attachPasid(c, pasid, OTHER).refused('EINVAL');
+    checkPasid(c, pasid, 0).returns(0);
+    c.destroy(OTHER).returns(0);
+  });
+  each({ 'the lowest of a device without': 1, 'the highest of a device without': HIGHEST }, (s, pasid) => {
     const c = openWithMock(s);
     c.alloc(IOAS);
     c.attachMock(IOAS).returns(0);
@@ -298,16 +301,6 @@ clause('mock/replace-not-for-pasids', () => {
     replaceMock(c, MOCK, OTHER).returns(0);
     detachPasid(c, PASID).returns(0);
     replaceMock(c, MOCK, target).returns(0);
-  });
-});
-
-clause('pasid/attach-refused', () => {
-  test('detaching makes it start anew', (s) => {
-    const c = ready(s);
-    for (const table of [OTHER, OWN]) {
-      attachPasid(c, RESERVED, table).returns(0);
-      detachPasid(c, RESERVED).returns(0);
-    }
   });
 });
 

@@ -179,7 +179,11 @@ clause('veventq/alloc-second', () => {
     allocEventQueue(s, c, { veventq_depth: 5 }).said.refused('EEXIST');
     s.main.descriptors().returns(1);
     c.destroy(NEXT).returns(0);
-    allocEventQueue(s, c).said.returns(0).shows(ID_AT, u32(NEXT));
+    const again = allocEventQueue(s, c);
+    again.said.returns(0).shows(ID_AT, u32(NEXT));
+    again.close().succeeds();
+    c.destroy(NEXT).returns(0);
+    c.destroy(VIOMMU).returns(0);
   });
 });
 
@@ -197,6 +201,17 @@ clause('veventq/alloc-no-descriptor', () => {
 
 clause('veventq/alloc-unwritable', () => {
   test('read-only memory', (s) => {
+    const c = withViommu(s);
+    const type = commands.iommuVeventqAlloc;
+    const memory = s.main.memory(PAGE);
+    const fields = { viommu_id: VIOMMU, type: mock.IOMMU_VEVENTQ_TYPE_SELFTEST, veventq_depth: 1 };
+    memory.write(encode(type, { size: sizeOf(type), ...fields }));
+    memory.protect('r');
+    c.command(commands.IOMMU_VEVENTQ_ALLOC, pointerTo(memory.at())).refused('EFAULT');
+    s.main.descriptors().returns(1);
+    c.destroy(VIOMMU).returns(0);
+  });
+  test('read-only memory, and the type is free', (s) => {
     const c = withViommu(s);
     const type = commands.iommuVeventqAlloc;
     const memory = s.main.memory(PAGE);

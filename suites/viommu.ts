@@ -5,6 +5,7 @@ import {
   allocNested,
   allocVdevice,
   allocViommu,
+  besideHardware,
   checkDeviceCache,
   withParent,
   withViommu,
@@ -82,6 +83,29 @@ clause('viommu/alloc-type', () => {
     const c = withParent(s);
     allocViommu(c, { type }).refused('EOPNOTSUPP');
     c.alloc(VIOMMU);
+  });
+  test('for a device whose IOMMU knows none', (s) => {
+    const c = besideHardware(s);
+    allocViommu(c, { dev_id: 1, hwpt_id: 6 }).refused('EOPNOTSUPP');
+    c.alloc(8);
+  });
+});
+
+clause('vdevice/alloc-other-iommu', () => {
+  test('a device of the machine', (s) => {
+    const c = besideHardware(s);
+    allocVdevice(c, 1n, { viommu_id: 7, dev_id: 1 }).refused('EINVAL');
+    c.alloc(8);
+    allocVdevice(c, 1n, { viommu_id: 7, dev_id: 4 }).returns(0);
+  });
+});
+
+clause('hwpt/alloc-other-iommu', () => {
+  test('a device of the machine', (s) => {
+    const c = besideHardware(s);
+    allocNested(s, c, { dev_id: 1, pt_id: 7 }).refused('EINVAL');
+    c.alloc(8);
+    c.destroy(7).returns(0);
   });
 });
 
@@ -378,6 +402,7 @@ clause('vdevice/alloc-taken', () => {
       .shows(VDEVICE_AT, u32(10));
     c.destroy(9).returns(0);
     allocVdevice(c, virt_id).returns(0).shows(VDEVICE_AT, u32(9));
+    for (const id of [9, 10, VIOMMU, MOCK, 7]) c.destroy(id).returns(0);
   });
 });
 
@@ -390,6 +415,9 @@ clause('vdevice/alloc-unwritable', () => {
     memory.protect('r');
     c.command(commands.IOMMU_VDEVICE_ALLOC, pointerTo(memory.at())).refused('EFAULT');
     allocVdevice(c, 1n).returns(0).shows(VDEVICE_AT, u32(NEXT));
+    c.destroy(NEXT).returns(0);
+    c.destroy(VIOMMU).returns(0);
+    c.destroy(MOCK).returns(0);
   });
 });
 
@@ -502,6 +530,16 @@ clause('hwpt/invalidate', () => {
     memory.write(u32(0, 1, 0, 2));
     invalidate(c, { hwpt_id: VIOMMU, entry_num: 2, entry_len: 8 }, memory.at()).returns(0);
     holds(c, { 3: [0], 9: [0] });
+  });
+  each({ 'by a virtual IOMMU, many': 10_000, 'by a virtual IOMMU, as many as can be': 1 << 19 }, (s, count) => {
+    const c = withViommu(s);
+    allocVdevice(c, 0n).returns(0);
+    // Each of them is about entry 0 of the device that is known as 0.
+    const memory = s.main.memory(BigInt(count * 12));
+    memory.fill(0);
+    const fields = { hwpt_id: VIOMMU, entry_num: count, entry_len: 12 };
+    invalidate(c, fields, memory.at()).returns(0).shows(COUNT_AT, u32(count));
+    for (const entry of [0, 1, 2, 3]) checkDeviceCache(c, DEVICE, entry, entry === 0 ? 0 : CACHED).returns(0);
   });
   test('the caches of page tables and of devices are two', (s) => {
     const c = withDevices(s);

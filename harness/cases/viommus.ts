@@ -2,8 +2,10 @@ import type { Place } from '../program/step.ts';
 import * as commands from '../uapi/iommufd-commands.ts';
 import * as mock from '../uapi/iommufd-test.ts';
 import { type AnyStruct, encode, type Initialiser, offsetOf, sizeOf } from '../uapi/struct.ts';
+import { boundCdev } from './cdev.ts';
 import { type QueueFile, queueFileOf } from './fault-queues.ts';
 import { type Context, openWithMock } from './iommufd.ts';
+import { IOMMUFD_MOCK } from './needs.ts';
 import { allocTable, PARENT } from './page-tables.ts';
 import type { Said, Scenario } from './scenario.ts';
 import { inline } from './vfio.ts';
@@ -32,6 +34,19 @@ export const withParent = (s: Scenario): Context => {
 export const withViommu = (s: Scenario): Context => {
   const c = withParent(s);
   allocViommu(c).returns(0);
+  return c;
+};
+
+/**
+ * Device 1, which is one of the machine, and IO address space 2, to which mock device 3 is attached, bound as device 4; page
+ * table 6, a parent, and virtual IOMMU 7 of the mock device's IOMMU.
+ */
+export const besideHardware = (s: Scenario): Context => {
+  s.needs(IOMMUFD_MOCK);
+  const { c } = boundCdev(s);
+  c.attachMock(2).returns(0);
+  allocTable(c, { dev_id: 4, pt_id: 2, flags: PARENT }).returns(0);
+  allocViommu(c, { dev_id: 4, hwpt_id: 6 }).returns(0);
   return c;
 };
 

@@ -132,6 +132,7 @@ describe('hosts/local with the real helper', () => {
         newmem: 'm',
         num: '1',
         arg: '=0',
+        place: '&ram+0x0',
         word: 'r',
       };
       const { required = [], options = [] } = OPS.get(op) ?? {};

@@ -74,8 +74,6 @@ const moveTo = (
   if (before.faults !== undefined) context.law.of(ENDS_WITH_ATTACHMENT).rule(before.faults, device, pasid);
 };
 
-const STAGES = ['device', 'object', 'taken', 'place', 'pins', 'fit', 'mock', 'reply'];
-
 const ATTACH = request<Context, PasidCall>({
   id: 'pasid/attach',
   level: 'must',
@@ -84,7 +82,7 @@ const ATTACH = request<Context, PasidCall>({
   on: 'iommufd',
   request: testOperation(IOMMU_TEST_OP_PASID_ATTACH),
   situation,
-  stages: ['device', 'object', 'taken', 'fit', 'place', 'pins', 'mock', 'reply'],
+  stages: ['device', 'object', 'taken', 'fit', 'place', 'pins', 'reply'],
   effect: (call) => moveTo(call, call.table),
 });
 
@@ -96,7 +94,7 @@ const REPLACE = request<Context, PasidCall>({
   on: 'iommufd',
   request: testOperation(IOMMU_TEST_OP_PASID_REPLACE),
   situation,
-  stages: STAGES,
+  stages: ['device', 'object', 'place', 'pins', 'fit', 'mock', 'reply'],
   effect: (call) => moveTo(call, call.table),
 });
 
@@ -140,7 +138,7 @@ const unfit = ({ device, asked: { pasid }, table, before }: PasidCall): boolean 
   return !table.forPasids || device.table?.forPasids === false;
 };
 
-const fits = (call: Request<Context, PasidCall>): readonly Objection<PasidCall>[] => [
+const unfitObjection = (call: Request<Context, PasidCall>): Objection<PasidCall> =>
   objection(call, {
     id: `${call.id}-unfit`,
     level: 'must',
@@ -149,31 +147,31 @@ const fits = (call: Request<Context, PasidCall>): readonly Objection<PasidCall>[
     stage: 'fit',
     errnos: ['EINVAL'],
     when: unfit,
-  }),
-  objection(call, {
-    id: `${call.id}-number`,
-    level: 'must',
-    says: 'A PASID that the device cannot have is refused with EINVAL: beyond its bits, or any where it has none.',
-    source: 'iommu_attach_device_pasid(), drivers/iommu/iommu.c',
-    stage: 'fit',
-    errnos: ['EINVAL'],
-    when: ({ device, asked: { pasid }, table, before }) =>
-      pasid !== NO_PASID && table !== before && pasid >= 2 ** (device?.iommu.pasidBits ?? 0),
-  }),
-  objection(call, {
-    id: `${call.id}-refused`,
-    level: 'must',
-    says: 'A page table that the IOMMU refuses (with PASID 1024 the mock device refuses each second one, with ENOMEM) leaves the PASID as it was.',
-    source: `iommufd_device_replace(), ${DEVICE}: If it fails then no change is made to the attachment; mock_domain_set_dev_pasid_nop(), ${SELFTEST}`,
-    stage: 'mock',
-    errnos: ['ENOMEM'],
-    when: ({ device, asked: { pasid }, table, before }) =>
-      pasid === IOMMU_TEST_PASID_RESERVED && table !== before && device?.refusesNext === true,
-    leaves: ({ device }) => {
-      if (device !== undefined) device.refusesNext = false;
-    },
-  }),
-];
+  });
+
+const NUMBER = objection(ATTACH, {
+  id: 'pasid/attach-number',
+  level: 'must',
+  says: 'A PASID that the device cannot have is refused with EINVAL: beyond its bits, or any where it has none.',
+  source: 'iommu_attach_device_pasid(), drivers/iommu/iommu.c',
+  stage: 'fit',
+  errnos: ['EINVAL'],
+  when: ({ device, asked: { pasid } }) => pasid !== NO_PASID && pasid >= 2 ** (device?.iommu.pasidBits ?? 0),
+});
+
+const REFUSED = objection(REPLACE, {
+  id: 'pasid/replace-refused',
+  level: 'must',
+  says: 'A page table that the IOMMU refuses (with PASID 1024 the mock device refuses each second one, with ENOMEM) leaves the PASID as it was.',
+  source: `iommufd_device_replace(), ${DEVICE}: If it fails then no change is made to the attachment; mock_domain_set_dev_pasid_nop(), ${SELFTEST}`,
+  stage: 'mock',
+  errnos: ['ENOMEM'],
+  when: ({ device, asked: { pasid }, table, before }) =>
+    pasid === IOMMU_TEST_PASID_RESERVED && table !== before && device?.refusesNext === true,
+  leaves: ({ device }) => {
+    if (device !== undefined) device.refusesNext = false;
+  },
+});
 
 const TAKEN = objection(ATTACH, {
   id: 'pasid/attach-twice',
@@ -255,13 +253,15 @@ export const PASID_CLAUSES = [
   noDevice(ATTACH),
   ...attachingObjections(ATTACH),
   TAKEN,
-  ...fits(ATTACH),
+  unfitObjection(ATTACH),
+  NUMBER,
   REPLACE,
   idReturned(REPLACE),
   noDevice(REPLACE),
   ...attachingObjections(REPLACE),
   NOT_ATTACHED,
-  ...fits(REPLACE),
+  unfitObjection(REPLACE),
+  REFUSED,
   ...UNWRITABLE,
   DETACH,
   noDevice(DETACH),

@@ -7,6 +7,7 @@ import {
 import { objection, request, rule } from '../../clauses.ts';
 import { readStruct } from '../../type1/argument.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
+import type { Process } from '../../world/process.ts';
 import type { Context, Device } from '../state.ts';
 import type { EventQueue } from './state.ts';
 
@@ -31,8 +32,22 @@ const QUEUES = rule<(queue: EventQueue, data: Uint8Array) => void>({
   },
 });
 
+/** What a queue does with an event for which it finds no memory. */
+const LOSES = rule<(queue: EventQueue) => void>({
+  id: 'veventq/loses',
+  level: 'must',
+  says: 'An event for which the kernel finds no memory is refused with ENOMEM, and lost like one for which there is no room.',
+  source: `${REPORT}; ${HEADER}`,
+  rule: (queue) => {
+    if (queue.waiting.at(-1)?.data === undefined) queue.waiting.pop();
+    queue.waiting.push({ sequence: queue.sequence, data: undefined });
+    queue.sequence = (queue.sequence + 1) & LAST_SEQUENCE;
+  },
+});
+
 interface TriggerCall {
   readonly context: Context;
+  readonly caller: Process;
   readonly device: Device | undefined;
   readonly queue: EventQueue | undefined;
 }
@@ -44,14 +59,14 @@ const TRIGGER = request<Context, TriggerCall>({
   source: `Documentation/userspace-api/iommufd.rst: IOMMUFD_OBJ_VEVENTQ; ${REPORT}; ${MOCK}`,
   on: 'iommufd',
   request: testOperation(IOMMU_TEST_OP_TRIGGER_VEVENT),
-  situation: (context, { argument }) => {
+  situation: (context, { caller, argument }) => {
     const object = context.others.get(readStruct(argument, iommuTestTriggerVevent).dev_id);
     const device = object?.kind === 'device' ? object : undefined;
     const queues = [...(device?.reports?.viommu.eventQueues ?? [])];
-    return { context, device, queue: queues.find(({ type }) => type === IOMMU_VEVENTQ_TYPE_SELFTEST) };
+    return { context, caller, device, queue: queues.find(({ type }) => type === IOMMU_VEVENTQ_TYPE_SELFTEST) };
   },
   leavesOpen: ({ device }) => (device?.hardware === undefined ? undefined : 'events of hardware are not stated'),
-  stages: ['device', 'queue'],
+  stages: ['device', 'queue', 'memory'],
   effect: ({ context, device, queue }) => {
     if (queue === undefined || device?.reports === undefined) return;
     const virtId = Number(BigInt.asUintN(32, device.reports.virtId));
@@ -78,6 +93,18 @@ const OBJECTIONS = [
     errnos: ['EOPNOTSUPP'],
     when: ({ queue }) => queue === undefined,
   }),
+  objection(TRIGGER, {
+    id: 'veventq/delivers-without-memory',
+    level: 'must',
+    says: LOSES.says,
+    source: REPORT,
+    stage: 'memory',
+    errnos: ['ENOMEM'],
+    when: ({ caller }) => (caller.failsAllocations ? 'perhaps' : false),
+    leaves: ({ context, queue }) => {
+      if (queue !== undefined) context.law.of(LOSES).rule(queue);
+    },
+  }),
 ];
 
-export const EVENT_CLAUSES = [TRIGGER, QUEUES, ...OBJECTIONS];
+export const EVENT_CLAUSES = [TRIGGER, QUEUES, LOSES, ...OBJECTIONS];

@@ -5,7 +5,7 @@ import {
   iommuViommuInvalidateSelftest,
   testOperation,
 } from '../../../uapi/iommufd-test.ts';
-import { decode, sizeOf } from '../../../uapi/struct.ts';
+import { sizeOf } from '../../../uapi/struct.ts';
 import { objection, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import type { Process } from '../../world/process.ts';
@@ -17,41 +17,62 @@ import type { Viommu } from './state.ts';
 
 const SIZE = sizeOf(iommuViommuInvalidateSelftest);
 
-/** The entries as the kernel takes them in: all of them, or none. */
+interface Asked {
+  readonly entry_num: number;
+  readonly entry_len: number;
+  readonly data_uptr: bigint;
+}
+
+/** An entry: flags, virtual id, number in the cache. */
+type Entry = readonly [flags: number, device: number, entry: number];
+
+/** The entries as the kernel takes them in: all of them, or none. There may be very many. */
 const entriesOf = (
   { space }: Process,
-  asked: { readonly entry_num: number; readonly entry_len: number; readonly data_uptr: bigint },
-): readonly Uint8Array[] | 'EFAULT' | 'E2BIG' => {
-  const entries: Uint8Array[] = [];
-  for (let one = 0; one < asked.entry_num; one++) {
-    const bytes = space.read(asked.data_uptr + BigInt(one) * BigInt(asked.entry_len), asked.entry_len);
-    if (bytes === undefined) return 'EFAULT';
-    if (bytes.subarray(SIZE).some((byte) => byte !== 0)) return 'E2BIG';
-    const whole = new Uint8Array(SIZE);
-    whole.set(bytes.subarray(0, SIZE));
-    entries.push(whole);
+  { entry_num, entry_len, data_uptr }: Asked,
+): readonly Entry[] | 'EFAULT' | 'E2BIG' => {
+  // Up to the first that cannot be read they are looked at one after the other.
+  const reach = Number(space.reach(data_uptr, BigInt(entry_num) * BigInt(entry_len), 'read'));
+  const bytes = space.read(data_uptr, reach) ?? new Uint8Array();
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const entries: Entry[] = [];
+  for (let at = 0; entries.length < entry_num; at += entry_len) {
+    if (at + entry_len > reach) return 'EFAULT';
+    if (entry_len > SIZE && bytes.subarray(at + SIZE, at + entry_len).some((byte) => byte !== 0)) return 'E2BIG';
+    const word = (index: number): number => wordAt(view, at, index * 4, entry_len);
+    entries.push([word(0), word(1), word(2)]);
   }
   return entries;
 };
 
+/** A word of an entry; what is behind its end is 0. */
+const wordAt = (view: DataView, entry: number, offset: number, length: number): number => {
+  if (offset + 4 <= length) return view.getUint32(entry + offset, true);
+  let word = 0;
+  for (let byte = length - 1; byte >= offset; byte--) word = word * 256 + view.getUint8(entry + byte);
+  return word;
+};
+
 /** What becomes of the entries of an invalidation by a virtual IOMMU: they name devices by their virtual ids. */
-export const viommuProgress = (caller: Process, asked: Parameters<typeof entriesOf>[1], viommu: Viommu): Progress => {
+export const viommuProgress = (caller: Process, asked: Asked, viommu: Viommu): Progress => {
   const entries = entriesOf(caller, asked);
   if (typeof entries === 'string') return { done: 0, trouble: entries, carryOut: () => undefined };
-  const gone: { readonly cache: number[]; readonly entries: readonly number[] }[] = [];
+  const caches = new Map([...viommu.devices].map(({ virtId, device }) => [virtId, device.cache]));
+  const gone = new Map<number[], Set<number>>();
   const end = (done: number, trouble: Progress['trouble']): Progress => ({
     done,
     trouble,
     carryOut: () => {
-      for (const { cache, entries: numbers } of gone) for (const one of numbers) cache.splice(one, 1, 0);
+      for (const [cache, numbers] of gone) for (const one of numbers) cache.splice(one, 1, 0);
     },
   });
-  for (const [done, bytes] of entries.entries()) {
-    const { flags, vdev_id, cache_id } = decode(iommuViommuInvalidateSelftest, bytes);
+  for (const [done, [flags, device, number]] of entries.entries()) {
     if ((flags & ~IOMMU_TEST_INVALIDATE_FLAG_ALL) !== 0) return end(done, 'EOPNOTSUPP');
-    const cache = [...viommu.devices].find(({ virtId }) => virtId === BigInt(vdev_id))?.device.cache;
-    if (cache === undefined || cache_id >= cache.length) return end(done, 'EINVAL');
-    gone.push({ cache, entries: flags === 0 ? [cache_id] : [...cache.keys()] });
+    const cache = caches.get(BigInt(device));
+    if (cache === undefined || number >= cache.length) return end(done, 'EINVAL');
+    const numbers = gone.get(cache) ?? new Set();
+    for (const one of flags === 0 ? [number] : cache.keys()) numbers.add(one);
+    gone.set(cache, numbers);
   }
   return end(entries.length, undefined);
 };

@@ -95,16 +95,17 @@ export const newMemory = (context: Context, { length, inData, trouble }: ViommuD
   const { pageSizeBytes } = context.platform;
   const size = PAGES * BigInt(pageSizeBytes);
   const object = new MemoryObject(pageSizeBytes, Number(size));
-  object.storeAt(0).store.write(0, u32Bytes(inData), context.law.of(SHOWS));
+  const shows = context.law.of(SHOWS);
+  object.storeAt(0).store.write(0, shows.rule(inData), shows);
   return { offset: context.law.of(NEXT_OFFSET).rule(context, size), size, object };
 };
 
-const SHOWS = rule<() => boolean>({
+const SHOWS = rule<(inData: number) => Uint8Array>({
   id: 'viommu/mmap',
   level: 'must',
-  says: 'mmap of /dev/iommu with the offset and the length that a virtual IOMMU tells shows its memory to all who map it; while it is mapped anywhere the virtual IOMMU is in use.',
+  says: 'Mapping /dev/iommu with the offset and the length that a virtual IOMMU tells shows its memory, which begins with what the mock device was given, to all who map it; while it is mapped anywhere the virtual IOMMU is in use.',
   source: `include/uapi/linux/iommufd.h: struct iommu_viommu_tegra241_cmdqv; ${MAIN}; iommufd_vma_ops`,
-  rule: () => true,
+  rule: u32Bytes,
 });
 
 const NOT_SHARED = rule<(request: MapRequest) => boolean>({
@@ -118,7 +119,7 @@ const NOT_SHARED = rule<(request: MapRequest) => boolean>({
 const NOTHING_THERE = rule<(request: MapRequest, memory: ViommuMemory | undefined) => boolean>({
   id: 'viommu/mmap-nothing',
   level: 'must',
-  says: 'mmap of /dev/iommu is refused with ENXIO where no virtual IOMMU has memory, and where offset and length are not exactly those of one.',
+  says: 'Mapping /dev/iommu is refused with ENXIO where no virtual IOMMU has memory, and where offset and length are not exactly those of one.',
   source: `${MAIN}: only allow the exact immap thing to be mapped`,
   rule: ({ offset, size }, memory) => memory === undefined || memory.offset !== offset || memory.size !== size,
 });

@@ -1,5 +1,6 @@
 import type { Answer } from '../../outcome.ts';
 import { DESCRIPTORS } from '../clauses.ts';
+import { withoutMemory } from '../fail-nth.ts';
 import { inMemory } from '../in-memory.ts';
 import { fails, unspecified } from '../replies.ts';
 import { type Operations, withFile, withPlace } from '../world.ts';
@@ -12,9 +13,10 @@ export const QUEUE_OPERATIONS: Operations<'readfd' | 'writefd' | 'poll'> = {
       if (file.read === undefined) return unspecified(`reading a ${file.kind}`);
       const read = file.read;
       const asked = { caller: actor, size: Number(size) };
-      if (into === undefined) return read({ ...asked, room: asked.size });
+      if (into === undefined) return withoutMemory(read({ ...asked, room: asked.size }), file, actor);
       return withPlace(actor, into, (address): Answer => {
-        const answer = read({ ...asked, room: Number(actor.space.reach(address, size, 'write')) });
+        const room = Number(actor.space.reach(address, size, 'write'));
+        const answer = withoutMemory(read({ ...asked, room }), file, actor);
         if ('unspecified' in answer) return answer;
         const [first, ...others] = answer.allowed;
         return {
