@@ -10,6 +10,7 @@ import {
   reserve,
   SIZE,
   SLOW,
+  scattered,
   TO_WRITE,
   USUAL_MEMORY,
   withAccess,
@@ -75,7 +76,10 @@ const pinned = (s: Scenario, c: Context, memory: Memory, users: readonly User[])
 
 clause('mock/check-pins', () => {
   const all = ORDERS(Object.keys(USERS) as Name[]);
-  for (const [limit, bytes] of Object.entries(LIMITS))
+  for (const [limit, bytes, kind] of [
+    ...Object.entries(LIMITS).map(([title, bytes]) => [title, bytes, undefined] as const),
+    ['five pages, which lie apart', LIMITS['five pages'], scattered] as const,
+  ])
     each(
       Object.fromEntries(
         all.flatMap((come) =>
@@ -83,7 +87,7 @@ clause('mock/check-pins', () => {
         ),
       ),
       (s, { come, go }) => {
-        const { c, memory, access } = mapped(s);
+        const { c, memory, access } = mapped(s, kind);
         limitMemory(c, bytes).returns(0);
         const there = new Set<Name>();
         const numbers = new Map<Name, number>();

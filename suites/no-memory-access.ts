@@ -7,6 +7,7 @@ import {
   mapped,
   SIZE,
   SLOW,
+  scattered,
   USUAL_MEMORY,
   withAccess,
 } from '../harness/cases/accesses.ts';
@@ -22,7 +23,7 @@ import { allocTable } from '../harness/cases/page-tables.ts';
 const PAGE = 0x1000n;
 
 /** Much memory for collecting pages, and little: then it is asked for more often. */
-const LIMITS = { 'with enough memory': USUAL_MEMORY, 'with memory for two pages': 24 } as const;
+const LIMITS = { 'with enough memory': USUAL_MEMORY, 'with memory for five pages': 60 } as const;
 
 /** What an actor has pinned and locked: as the model has it. */
 const looksAt = (actor: Actor): void => {
@@ -157,8 +158,7 @@ clause('access/unmap-lets-go', () => {
 for (const [limit, bytes] of Object.entries(LIMITS)) {
   clause('mock/attach', () => {
     test(`to what an access has a part of, while an allocation fails, ${limit}`, (s) => {
-      const { c, memory, access } = mapped(s);
-      memory.fill(1);
+      const { c, memory, access } = mapped(s, scattered);
       access.pins(BASE + 5n * PAGE, 3n * PAGE).returns(0);
       limitMemory(c, bytes).returns(0);
       const failing = failingAllocations(s);
@@ -177,8 +177,7 @@ for (const [limit, bytes] of Object.entries(LIMITS)) {
 
   clause('hwpt/alloc', () => {
     test(`beside another, while an allocation fails, ${limit}`, (s) => {
-      const { c, memory, access } = mapped(s);
-      memory.fill(1);
+      const { c, memory, access } = mapped(s, scattered);
       access.pins(BASE + 5n * PAGE, 3n * PAGE).returns(0);
       c.attachMock(1).returns(0);
       limitMemory(c, bytes).returns(0);
@@ -196,8 +195,7 @@ for (const [limit, bytes] of Object.entries(LIMITS)) {
 
   clause('ioas/copy', () => {
     test(`to where two page tables are, of what an access has a part of, while an allocation fails, ${limit}`, (s) => {
-      const { c, memory, access } = mapped(s);
-      memory.fill(1);
+      const { c, memory, access } = mapped(s, scattered);
       c.alloc(3);
       c.attachMock(3).returns(0);
       allocTable(c, { dev_id: 5, pt_id: 3 }).returns(0);
@@ -213,6 +211,27 @@ for (const [limit, bytes] of Object.entries(LIMITS)) {
         looksAt(s.main);
         checkPins(c, memory.at(), 5n * PAGE, 0).returns(0);
         checkPins(c, memory.at(5n * PAGE), 3n * PAGE, 1).returns(0);
+      }
+      limitMemory(c, USUAL_MEMORY).returns(0);
+    });
+    test(`of a file to where a page table is, while an allocation fails, ${limit}`, (s) => {
+      const { c, memory } = mapped(s);
+      memory.fill(1);
+      const fd = s.main.memfd(SIZE);
+      const file = s.main.maps(fd, SIZE);
+      file.fill(2);
+      c.alloc(3);
+      c.attachMock(3).returns(0);
+      limitMemory(c, bytes).returns(0);
+      const failing = failingAllocations(s);
+      for (let nth = 1; nth <= 30; nth++) {
+        c.mapFile({ fd, iova: BASE + SIZE, length: SIZE }).returns(0);
+        failing.each(nth, nth, () => void c.copy({ to: 3, source: BASE + SIZE, target: BASE, length: SIZE }));
+        looksAt(s.main);
+        c.unmap(BASE, SIZE, 3);
+        c.unmap(BASE + SIZE, SIZE).returns(0);
+        looksAt(s.main);
+        checkPins(c, file.at(), SIZE, 0).returns(0);
       }
       limitMemory(c, USUAL_MEMORY).returns(0);
     });

@@ -150,10 +150,21 @@ export const ready = (s: Scenario): Context => {
   return c;
 };
 
-/** SIZE bytes at BASE, and an access with id 2. */
-export const mapped = (s: Scenario): { readonly c: Context; readonly memory: Memory; readonly access: Access } => {
-  const c = ready(s);
+/** SIZE bytes that were touched in such an order that neighbouring pages hardly lie one behind the other: every other one, and then the rest. */
+export const scattered = (s: Scenario): Memory => {
+  const page = 0x1000n;
   const memory = s.main.memory(SIZE);
+  for (const first of [0n, page]) for (let at = first; at < SIZE; at += 2n * page) memory.fill(1, at, 1n);
+  return memory;
+};
+
+/** SIZE bytes at BASE, and an access with id 2. */
+export const mapped = (
+  s: Scenario,
+  kind: (s: Scenario) => Memory = () => s.main.memory(SIZE),
+): { readonly c: Context; readonly memory: Memory; readonly access: Access } => {
+  const c = ready(s);
+  const memory = kind(s);
   c.map({ iova: BASE, length: SIZE, vaddr: memory.at() }).returns(0);
   return { c, memory, access: withAccess(s, c) };
 };

@@ -111,6 +111,7 @@ const newDevice = (law: Law, platform: Platform, group: Group, described: Platfo
     opened: 0,
     reach: undefined,
     detach: undefined,
+    memory: undefined,
     mediated: undefined,
   };
   return device;

@@ -1,7 +1,6 @@
 import { ATTACH_STAGE, attachAtOpening, isBesideMock, joinIommufd } from '../model/iommufd/compat/group.ts';
 import { GET_DEVICE } from '../model/type1/device-open.ts';
 import { NOT_A_CONTAINER, SET_CONTAINER } from '../model/type1/group-container.ts';
-import { hasIommu } from '../model/type1/state.ts';
 
 /* What groups do where there is IOMMUFD. */
 
@@ -9,8 +8,6 @@ const setContainer: typeof SET_CONTAINER = {
   ...SET_CONTAINER,
   says: 'SET_CONTAINER puts the group into the container whose descriptor it is given, where others may be already, and returns 0; an opening of /dev/iommu stands for a container, and has an IO address space from then on.',
   source: `${SET_CONTAINER.source}; include/uapi/linux/iommufd.h: IOMMU_VFIO_IOAS: either by taking what is already set, or auto creating one`,
-  leavesOpen: ({ group, target }) =>
-    target.kind === 'iommufd' && !hasIommu(group) ? 'groups without an IOMMU are not stated for /dev/iommu' : undefined,
   effect: (call) => (call.target.kind === 'iommufd' ? joinIommufd(call) : SET_CONTAINER.effect?.(call)),
 };
 
@@ -24,7 +21,7 @@ const neither: typeof NOT_A_CONTAINER = {
 
 const getDevice: typeof GET_DEVICE = {
   ...GET_DEVICE,
-  says: 'GET_DEVICE_FD returns a new descriptor for the device of the group that the string names, as often as it is asked; where the group was given /dev/iommu the first opening attaches the device to the IO address space, SET_IOMMU or not, and what is mapped there is pinned.',
+  says: 'GET_DEVICE_FD returns a new descriptor for the device of the group that the string names, as often as it is asked; where the group was given /dev/iommu the first opening attaches the device to the IO address space, SET_IOMMU or not, and what is mapped there is pinned, but for a device without an IOMMU, which pins what it is told.',
   source: `${GET_DEVICE.source}; vfio_df_group_open(), drivers/vfio/group.c; include/uapi/linux/iommufd.h: IOMMU_VFIO_IOAS`,
   leavesOpen: (call) => (isBesideMock(call) ? 'a device beside a mock device is not stated' : undefined),
   stages: [...GET_DEVICE.stages, ATTACH_STAGE],

@@ -1,6 +1,6 @@
 import { rule } from '../clauses.ts';
 import type { Law } from '../law.ts';
-import { type Emulated, timesHeld } from './emulated-state.ts';
+import { type Emulated, timesHeld, type Unpin } from './emulated-state.ts';
 import { unpin } from './pin.ts';
 import type { Container, Mapping } from './state.ts';
 
@@ -15,9 +15,6 @@ const TELLS_DEVICES = rule<(mapping: Mapping) => boolean>({
     'vfio_notify_dma_unmap() and the comment on it, drivers/vfio/vfio_iommu_type1.c; include/linux/vfio.h: dma_unmap',
   rule: ({ pins }) => pins.size > 0,
 });
-
-/** Gives pages back, as often as it says, to whom a device has them from. `page` is the page of IOVA. */
-export type Unpin = (page: bigint, times: number) => void;
 
 /** Gives pages back that a device has from a container. */
 export const unpinFrom =

@@ -22,8 +22,8 @@ import { contentRules } from '../world/content.ts';
 import type { KernelFile } from '../world/kernel-file.ts';
 import type { Process } from '../world/process.ts';
 import { letGo, letGoOfAll, unpinFrom } from './emulated-device.ts';
-import { type Asked, done, type Memory, memoryOf } from './emulated-memory.ts';
-import { type Emulated, timesHeld } from './emulated-state.ts';
+import { done, memoryOf } from './emulated-memory.ts';
+import { type Asked, type Emulated, type Memory, timesHeld } from './emulated-state.ts';
 import type { DeviceFile } from './files.ts';
 import { closeDevice } from './membership.ts';
 import { PINS } from './pin.ts';
@@ -39,14 +39,17 @@ export const emulatedFile = (file: DeviceFile, emulated: Emulated): KernelFile =
   const unpin = unpinFrom(vfio.law, () => group.container, pageSize);
   const memory = (): Memory | undefined => {
     const iommu = group.container?.iommu;
-    return iommu && { unpin, ...memoryOf(file, iommu, emulated) };
+    return device.memory ?? (iommu && { unpin, ...memoryOf(file, iommu, emulated) });
   };
   return {
     kind: 'emulated',
     ...emulatedRegion(emulated, memory),
     release: () => {
       device.opened--;
-      if (device.opened === 0) letGoOfAll(emulated, unpin);
+      if (device.opened === 0) {
+        letGoOfAll(emulated, device.memory?.unpin ?? unpin);
+        device.detach?.();
+      }
       closeDevice(vfio, group);
     },
   };

@@ -2,33 +2,14 @@ import { EMULATED_PIN_READ, EMULATED_PIN_WRITE, EMULATED_WRITE, emulatedCommand 
 import { sizeOf } from '../../uapi/struct.ts';
 import { answerInStages } from '../answer.ts';
 import type { Answer, Outcome } from '../outcome.ts';
-import type { Run } from '../world/address-space.ts';
 import { EMULATED } from '../world/clauses.ts';
-import type { Process } from '../world/process.ts';
 import { RW_NOTHING, refusedPart, TRANSFERS } from './dma-rw.ts';
-import type { Unpin } from './emulated-device.ts';
-import type { Emulated } from './emulated-state.ts';
+import type { Emulated, Memory } from './emulated-state.ts';
 import type { DeviceFile } from './files.ts';
 import { PIN_OBJECTIONS, PINS, pinCall } from './pin.ts';
 import type { Iommu } from './state.ts';
 
 /* Where devices of the test module have memory from. */
-
-/** What a device that was told to pin, to read or to write asks for: IOVA, and how many pages or bytes. */
-export interface Asked {
-  readonly op: number;
-  readonly flags: number;
-  readonly iova: bigint;
-  readonly count: bigint;
-}
-
-/** Where a device has memory from: its container, or an IO address space. */
-export interface Memory {
-  /** Pins pages; what they are is told in the commit. The arguments are such that VFIO is asked. */
-  pin(caller: Process, asked: Asked, hold: (runs: readonly Run[]) => void): Answer;
-  readonly unpin: Unpin;
-  readOrWrite(caller: Process, asked: Asked): Answer;
-}
 
 /** A command, or an access, that was carried out: it returns how many bytes it took. */
 export const done = (size: number, commit: () => void, rest: Partial<Outcome> = {}): Outcome => ({

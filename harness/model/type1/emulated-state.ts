@@ -1,5 +1,7 @@
+import type { Answer } from '../outcome.ts';
 import type { Run } from '../world/address-space.ts';
 import { PageStore } from '../world/page-store.ts';
+import type { Process } from '../world/process.ts';
 
 /** A device of the test module vfio-emulated, as fixtures/modules/emulated/README.md describes it. */
 export interface Emulated {
@@ -17,6 +19,25 @@ export interface Held {
   readonly run: Run;
   times: number;
   writable: boolean;
+}
+
+/** Gives pages back, as often as it says, to whom a device has them from. `page` is the page of IOVA. */
+export type Unpin = (page: bigint, times: number) => void;
+
+/** What a device that was told to pin, to read or to write asks for: IOVA, and how many pages or bytes. */
+export interface Asked {
+  readonly op: number;
+  readonly flags: number;
+  readonly iova: bigint;
+  readonly count: bigint;
+}
+
+/** Where a device has memory from: its container, or an IO address space. */
+export interface Memory {
+  /** Pins pages; what they are is told in the commit. The arguments are such that VFIO is asked. */
+  pin(caller: Process, asked: Asked, hold: (runs: readonly Run[]) => void): Answer;
+  readonly unpin: Unpin;
+  readOrWrite(caller: Process, asked: Asked): Answer;
 }
 
 const NO_UNMAPS = { count: 0n, iova: 0n, size: 0n, pins: 0n };

@@ -7,7 +7,7 @@ import type { EduDevice, EduOptions } from '../world/edu.ts';
 import { IntervalMap } from '../world/interval-map.ts';
 import type { Process } from '../world/process.ts';
 import type { DirtyMarks } from './dirty-marks.ts';
-import type { Emulated } from './emulated-state.ts';
+import type { Emulated, Memory } from './emulated-state.ts';
 
 /** VFIO on one machine: what all containers and groups share. */
 export interface Vfio {
@@ -48,6 +48,8 @@ export interface Device {
   reach: EduOptions['translate'] | undefined;
   /** Ends what its first opening attached it to, where its group was given /dev/iommu. */
   detach: (() => void) | undefined;
+  /** Where a device without an IOMMU has memory from by IOMMUFD; its group's container says it otherwise. */
+  memory: Memory | undefined;
   /** Who mediates access to it, in revisions that know of such. */
   mediated: Mediated | undefined;
 }

@@ -15,6 +15,10 @@ export const letGo = (items: Pinned[], range: Range): void => {
   items.splice(0, items.length, ...left);
 };
 
+/** Whether any access has pinned anything of a mapping. */
+export const isPinned = ({ accesses }: Ioas, area: Range): boolean =>
+  [...accesses].some(({ items }) => items.some((item) => meets(item, area)));
+
 /** What becomes of pins when a mapping goes. */
 export const LETS_GO = rule<(ioas: Ioas, area: Area) => void>({
   id: 'access/unmap-lets-go',
@@ -22,9 +26,9 @@ export const LETS_GO = rule<(ioas: Ioas, area: Area) => void>({
   says: 'Unmapping what an access has pinned succeeds: all accesses are told, and let go of all that they pinned with any of it, also where that reaches into other mappings, and keep the rest. Of a mapping without pins nobody is told.',
   source:
     'iommufd_access_notify_unmap(), drivers/iommu/iommufd/device.c: After this function returns there should be no users attached to the pages; iopt_unmap_iova_range(), drivers/iommu/iommufd/io_pagetable.c',
-  rule: ({ accesses }, area) => {
-    if (![...accesses].some(({ items }) => items.some((item) => meets(item, area)))) return;
-    for (const access of accesses) access.told(area);
+  rule: (ioas, area) => {
+    if (!isPinned(ioas, area)) return;
+    for (const access of ioas.accesses) access.told(area);
   },
 });
 

@@ -1,13 +1,16 @@
 import { type Holds, type Objection, objection, rule } from '../../clauses.ts';
 import { GET_DEVICE, type GetDeviceCall } from '../../type1/device-open.ts';
+import type { Emulated } from '../../type1/emulated-state.ts';
 import type { SetContainerCall } from '../../type1/group-container.ts';
-import { smallestPage, type Vfio, type Device as VfioDevice } from '../../type1/state.ts';
+import { hasIommu, smallestPage, type Vfio, type Device as VfioDevice } from '../../type1/state.ts';
+import { emulatedAccess, memoryOfAccess } from '../access/emulated.ts';
+import { moveAccess } from '../access/items.ts';
 import { hardwareOf, hardwareTable, isHardware } from '../cdev/hardware.ts';
 import { NEXT_ID } from '../ids.ts';
 import { outOfReach, overLimit } from '../pinned.ts';
 import { isUsable } from '../reserved.ts';
 import { alignmentOf, type Context, type Device, type Ioas, newDevice, newIoas, type PageTable } from '../state.ts';
-import { isNew, move, tableFor } from '../tables.ts';
+import { isNew, misaligned, move, tableFor } from '../tables.ts';
 import { translateIoas } from './reaching.ts';
 import { compatIoasOf, ioasOf } from './state.ts';
 
@@ -58,7 +61,7 @@ export const targetOf = ({ group, device }: GetDeviceCall): Ioas | undefined =>
 const openingOf = (call: GetDeviceCall): Opening | undefined => {
   const { vfio, group, device } = call;
   const ioas = targetOf(call);
-  if (ioas === undefined || device === undefined || group.iommufd === undefined) return undefined;
+  if (ioas === undefined || device === undefined || group.iommufd === undefined || !hasIommu(group)) return undefined;
   return {
     context: group.iommufd.context,
     ioas,
@@ -81,17 +84,38 @@ const attach = ({ law, platform }: Vfio, { context, ioas, object, table }: Openi
   };
 };
 
+/** Gives a device without an IOMMU that is opened first its access. */
+const attachEmulated = (context: Context, ioas: Ioas, device: VfioDevice, emulated: Emulated): void => {
+  const id = context.law.of(NEXT_ID).rule(context);
+  const access = emulatedAccess(context, emulated);
+  context.others.set(id, access);
+  moveAccess(context, access, ioas);
+  device.memory = memoryOfAccess(context, access, emulated);
+  device.detach = () => {
+    device.memory = undefined;
+    device.detach = undefined;
+    context.others.delete(id);
+    moveAccess(context, access, undefined);
+  };
+};
+
 /** What GET_DEVICE_FD does beside opening the device: called before the device counts as open. */
 export const attachAtOpening = (call: GetDeviceCall): (() => void) => {
-  const { vfio, device } = call;
+  const { vfio, device, group } = call;
   const opening = openingOf(call);
+  const ioas = targetOf(call);
   return () => {
-    if (opening !== undefined && device !== undefined) attach(vfio, opening, device);
+    if (device === undefined) return;
+    if (opening !== undefined) attach(vfio, opening, device);
+    const context = group.iommufd?.context;
+    if (device.emulated !== undefined && ioas !== undefined && context !== undefined)
+      attachEmulated(context, ioas, device, device.emulated);
   };
 };
 
 /** Whether a device would be beside a mock device, with which it can share nothing. */
 export const isBesideMock = (call: GetDeviceCall): boolean =>
+  hasIommu(call.group) &&
   [...(targetOf(call)?.tables ?? [])].some((table) => table.automatic && !isHardware(call.vfio.platform, table));
 
 /** The stage of GET_DEVICE_FD in which a device is attached. */
@@ -105,6 +129,15 @@ const refuses = (stated: Stated): Objection<GetDeviceCall> =>
 const atFirst = (call: GetDeviceCall, look: (opening: Opening) => Holds): Holds => {
   const opening = openingOf(call);
   return opening !== undefined && look(opening);
+};
+
+/** Whether anything is mapped of which a device without an IOMMU could not pin whole pages. */
+const isTooFine = (call: GetDeviceCall): boolean => {
+  const ioas = targetOf(call);
+  const { context } = call.group.iommufd ?? {};
+  const emulated = call.device?.emulated;
+  if (ioas === undefined || context === undefined || emulated === undefined) return false;
+  return misaligned(context, ioas, { accesses: [emulatedAccess(context, emulated)] });
 };
 
 /** Whether something is mapped, or to be chosen from, that a device and its page table do not reach. */
@@ -131,7 +164,7 @@ const OBJECTIONS = [
     says: 'A device of a group that was given /dev/iommu is refused with EPERM where devices could forge interrupts, unless the administrator allowed that.',
     source: `iommufd_device_bind(), ${DEVICE}`,
     errnos: ['EPERM'],
-    when: (call) => targetOf(call) !== undefined && !call.vfio.platform.iommu.isolatesMsi,
+    when: (call) => targetOf(call) !== undefined && hasIommu(call.group) && !call.vfio.platform.iommu.isolatesMsi,
   }),
   refuses({
     id: 'compat/open-mapped-outside',
@@ -142,10 +175,11 @@ const OBJECTIONS = [
   }),
   refuses({
     id: 'compat/open-unaligned',
-    says: 'A device is refused with EADDRINUSE while an area is mapped in its IO address space whose IOVA, length or memory is no multiple of the smallest page of its IOMMU.',
+    says: 'A device is refused with EADDRINUSE while an area is mapped in its IO address space whose IOVA, length or memory is no multiple of the smallest page of its IOMMU, or of the processor when it has none.',
     source: `iopt_check_iova_alignment(), ${PAGETABLE}`,
     errnos: ['EADDRINUSE'],
     when: (call) =>
+      isTooFine(call) ||
       atFirst(call, ({ ioas, context: { platform } }) => {
         const page = smallestPage(platform);
         if (alignmentOf(ioas, platform) >= page) return false;

@@ -5,6 +5,7 @@ import { field, type Objection, objection, request, rule } from '../../clauses.t
 import type { ByteRule } from '../../outcome.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { u64Bytes } from '../../type1/bytes.ts';
+import { isPinned, LETS_GO } from '../access/items.ts';
 import { areasIn, overflows } from '../areas.ts';
 import { settle } from '../pinned.ts';
 import { type Area, alignmentOf, type Context, type Ioas } from '../state.ts';
@@ -73,6 +74,18 @@ const divide = ({ areas }: Ioas, at: bigint): void => {
   areas.insert(partOf(area, at, area.end));
 };
 
+/** Whether an IOVA lies within an area of which an access has pinned anything. */
+const isHeld = (ioas: Ioas, at: bigint): boolean => {
+  const area = ioas.areas.containing(at);
+  return area !== undefined && area.start !== at && isPinned(ioas, area);
+};
+
+/** Divides the area at the end of the range, unless an access has pinned of it. */
+const divideAtEnd = ({ ioas, asked }: UnmapCall): void => {
+  const end = BigInt.asUintN(64, asked.iova + asked.size);
+  if (ioas !== undefined && !isHeld(ioas, end)) divide(ioas, end);
+};
+
 const divideAtEnds = (call: UnmapCall): void => {
   const { ioas, asked, cuts, all } = call;
   if (ioas === undefined || !cuts || all) return;
@@ -84,7 +97,10 @@ const carryOut = (call: UnmapCall): void => {
   const { context, ioas } = call;
   const parts = call.parts();
   divideAtEnds(call);
-  for (const { start } of parts) ioas?.areas.delete(start);
+  for (const part of parts) {
+    if (ioas !== undefined) context.law.of(LETS_GO).rule(ioas, part);
+    ioas?.areas.delete(part.start);
+  }
   settle(context);
 };
 
@@ -202,6 +218,17 @@ const OBJECTIONS = [
     stage: 'cut',
     errnos: refusal(CUT_WITHIN_PAGE, 'compat-v1'),
     when: cutsWithinPage,
+  }),
+  refuses({
+    id: 'compat/unmap-cuts-pinned',
+    says: 'UNMAP_DMA on /dev/iommu as type1 that would cut a mapping of which a device without an IOMMU has pinned anything, be it elsewhere in the mapping, is refused with EINVAL, and what is pinned stays.',
+    source:
+      "iopt_area_split(), drivers/iommu/iommufd/io_pagetable.c: Splitting is not permitted if an access exists, we don't track enough information to split existing accesses",
+    stage: 'cut',
+    errnos: ['EINVAL'],
+    when: ({ ioas, asked: { iova, size }, cuts, all }) =>
+      ioas !== undefined && cuts && !all && (isHeld(ioas, iova) || isHeld(ioas, BigInt.asUintN(64, iova + size))),
+    leaves: divideAtEnd,
   }),
   refuses({
     id: 'compat/unmap-empty',
