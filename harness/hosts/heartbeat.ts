@@ -3,6 +3,8 @@ import { HostTrouble } from '../trouble.ts';
 export interface Heartbeat {
   /** Returns when what is refreshed is known to be ours still. Throws HostTrouble when it is not. */
   confirm(): Promise<void>;
+  /** The same, and refreshes it now. Throws HostTrouble, also when nobody could be asked. */
+  renew(): Promise<void>;
   /** Resolves with the reason when it is not ours any more, or that could not be known until its time was out. */
   readonly lost: Promise<string>;
   end(): void;
@@ -76,6 +78,10 @@ export const createHeartbeat = (
     lost,
     confirm: async () => {
       if (reason === undefined && clock.now() >= sureUntil) await ask();
+      if (reason !== undefined) throw new HostTrouble(reason);
+    },
+    renew: async () => {
+      await ask();
       if (reason !== undefined) throw new HostTrouble(reason);
     },
     end: () => {

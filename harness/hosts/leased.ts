@@ -17,10 +17,22 @@ export const leased = (host: Host, lease: Lease): Host => {
     recover: async () => {
       await lease.confirm();
       await host.recover();
+      await lease.renew();
     },
     close: async () => {
       await host.close();
       await lease.leave();
     },
   };
+};
+
+/** Takes a lease, opens the host under it, and gives it back when there is no host. Throws what either throws. */
+export const openLeased = async (take: Promise<Lease>, open: (lease: Lease) => Promise<Host>): Promise<Host> => {
+  const lease = await take;
+  try {
+    return leased(await open(lease), lease);
+  } catch (cause) {
+    await lease.leave();
+    throw cause;
+  }
 };
