@@ -36,6 +36,18 @@ export interface LabMachine {
   end(): Promise<void>;
 }
 
+/** `ssh:guest` is the machine, for those that do not go by a hosts file. */
+const configOf = (at: (name: string) => string, port: number): string => `HostKeyAlias lab-machine
+UserKnownHostsFile ${at('known_hosts')}
+GlobalKnownHostsFile none
+Host guest
+  HostName 127.0.0.1
+  Port ${port}
+  User root
+  IdentityFile ${at('key')}
+  IdentitiesOnly yes
+`;
+
 /** Switches one on that boots the first of these kernels; the others can be deployed. `reboots`: a panic boots it again. */
 export const openLabMachine = async (kernels: readonly [Kernel, ...Kernel[]], reboots = false): Promise<LabMachine> => {
   const folder = await mkdtemp(join(tmpdir(), 'vfio-conform-test-'));
@@ -59,10 +71,7 @@ export const openLabMachine = async (kernels: readonly [Kernel, ...Kernel[]], re
   const blob = Buffer.from(hostKey.publicBlob);
   const kind = blob.subarray(4, 4 + blob.readUInt32BE(0)).toString();
   await writeFile(at('known_hosts'), `lab-machine ${kind} ${blob.toString('base64')}\n`);
-  await writeFile(
-    at('config'),
-    `HostKeyAlias lab-machine\nUserKnownHostsFile ${at('known_hosts')}\nGlobalKnownHostsFile none\n`,
-  );
+  await writeFile(at('config'), configOf(at, port));
   await mkdir(at('bin'));
   const program = async (name: string, before: string, after: string): Promise<void> =>
     writeFile(at(`bin/${name}`), `#!/bin/sh\nexec ${before}${await needProgram(name)} ${after}"$@"\n`, { mode: 0o755 });
