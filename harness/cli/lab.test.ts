@@ -1,8 +1,11 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { execa } from 'execa';
+import { connectToLab } from '../hosts/lab.ts';
+import { takeLease } from '../hosts/lease.ts';
 import { EDU_ADDRESSES } from '../hosts/qemu.ts';
 import { type LabMachine, openLabMachine } from '../hosts/testing-lab.ts';
 import { cacheFolder } from '../kernels/cache.ts';
@@ -68,22 +71,29 @@ describe('a machine of a lab', () => {
     expect(wrong.stderr).to.match(/takes the name of a machine and one of: off, on, cycle$/);
   });
 
-  it('is one run’s at a time, also by way of ssh: alone; a second one waits, or says who has it', async () => {
-    const devices = EDU_ADDRESSES.map((address) => `--device=${address}`);
-    const [first, second, third] = ['first', 'second', 'third'].map((name) => at(name));
-    const asked = ['run', '--host', 'ssh:guest', ...devices, '--report'];
-    const running = start(...asked, first ?? '', '--suite', 'map', '--wait', '60s');
-    while (resultsIn(first ?? '') === 0 && running.exitCode === null)
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    const refused = await start(...asked, second ?? '', '--suite', 'iova');
-    expect(refused.exitCode).to.equal(EXIT.hostTrouble);
-    expect(refused.stderr).to.match(/ssh:guest is taken: \S+@\S+, process \d+, since .*; wait, or ask them/);
+  const asked = ['run', '--host', 'ssh:guest', ...EDU_ADDRESSES.map((address) => `--device=${address}`), '--report'];
+
+  it('is one run’s at a time, also by way of ssh: alone', async () => {
+    const first = start(...asked, at('first'), '--suite', 'map', '--suite', 'unmap', '--wait', '60s');
+    while (resultsIn(at('first')) === 0 && first.exitCode === null) await pause(20);
+    const second = await start(...asked, at('second'), '--suite', 'iova');
+    expect(second.exitCode).to.equal(EXIT.hostTrouble);
+    expect(second.stderr).to.match(/ssh:guest is taken: \S+@\S+, process \d+, since .*; wait, or ask them$/);
+    expect((await first).exitCode, (await first).stderr).to.equal(EXIT.conforms);
+  });
+
+  it('is not switched off under another, and waited for when that is wanted', async () => {
+    const lease = await takeLease('guest', () => connectToLab(machine.lab([]), machine.sshConfig), {
+      owner: 'somebody',
+    });
     const switched = await start('hosts', 'power', 'guest', 'off', '--hosts', 'lab/hosts.yaml');
     expect(switched.exitCode).to.equal(EXIT.hostTrouble);
-    expect(switched.stderr).to.match(/guest is taken: .*; its power is not switched$/);
-    const waited = await start(...asked, third ?? '', '--suite', 'iova', '--wait', '5m');
-    expect(waited.stderr).to.match(/ssh:guest is taken: .*; waiting/);
-    for (const one of [await running, waited]) expect(one.exitCode, one.stderr).to.equal(EXIT.conforms);
+    expect(switched.stderr).to.match(/guest is taken: somebody, .*; its power is not switched$/);
+    const waiting = start(...asked, at('third'), '--suite', 'iova', '--wait', '5m');
+    const said = new Promise<string>((resolve) => waiting.stderr.once('data', (chunk) => resolve(String(chunk))));
+    expect(await said).to.match(/^ssh:guest is taken: somebody, .*; waiting\n/);
+    await lease.leave();
+    expect((await waiting).exitCode, (await waiting).stderr).to.equal(EXIT.conforms);
   });
 
   it('has the kernel of a cell deployed', async () => {
