@@ -3,18 +3,18 @@
  * gives; gone on with until it is over. What the report must be like then is checked here.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { needProgram } from '../kernels/requirements.ts';
-import { parseJournal } from '../report/journal.ts';
 import { readResults } from '../report/read-results.ts';
-import type { CaseRecord, RunRecord } from '../report/record.ts';
+import type { CaseRecord } from '../report/record.ts';
 import { readUnfinished } from '../report/resume.ts';
 import { EXIT } from '../trouble.ts';
 import { resultsIn } from './testing.ts';
+import { checkReport } from './testing-chaos-check.ts';
 
 const BIN = fileURLToPath(new URL('bin.mjs', import.meta.url));
 
@@ -47,7 +47,7 @@ export interface ChaosOptions {
 }
 
 /** Numbers from 0 to 1 that a seed gives (mulberry32). */
-const randomFrom = (seed: number): (() => number) => {
+export const randomFrom = (seed: number): (() => number) => {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;
@@ -76,7 +76,7 @@ export const chaos = async (options: ChaosOptions): Promise<Figures> => {
     }
     const report = join(options.folder, `run${++figures.runs}`);
     const panics = await disturb(options, path, report, blows, undisturbed.cases.length, random, figures);
-    check(report, undisturbed, panics, figures);
+    figures.named += checkReport(report, undisturbed, { most: panics, isNamed, figures });
     options.say(`run ${figures.runs}: ${JSON.stringify({ ...figures, wrong: figures.wrong.length })}`);
   }
   return figures;
@@ -125,24 +125,25 @@ const disturb = async (
 };
 
 /** Waits until a journal holds so many results; a harness that ends in trouble before (its guest died in its boot) is started again. */
-const reach = async (
+export const reach = async (
   child: ChildProcess,
   report: string,
   results: number,
   again: () => ChildProcess,
+  count = resultsIn,
 ): Promise<ChildProcess> => {
   let running = child;
   for (;;) {
     if (running.exitCode === EXIT.hostTrouble) running = again();
-    if (running.exitCode !== null || resultsIn(report) >= results) return running;
+    if (running.exitCode !== null || count(report) >= results) return running;
     await pause(5);
   }
 };
 
-const start = (path: string, args: readonly string[]): ChildProcess =>
+export const start = (path: string, args: readonly string[]): ChildProcess =>
   spawn(process.execPath, [BIN, ...args], { stdio: 'ignore', env: { ...process.env, PATH: path } });
 
-const ended = (child: ChildProcess): Promise<number | null> =>
+export const ended = (child: ChildProcess): Promise<number | null> =>
   child.exitCode !== null || child.signalCode !== null
     ? Promise.resolve(child.exitCode)
     : new Promise((resolve) => void child.once('exit', (code) => resolve(code)));
@@ -189,65 +190,8 @@ const injectNmi = (socket: string): Promise<boolean> =>
     });
   });
 
-/** Holds the report of a disturbed run against that of one that was left alone. */
-const check = (report: string, calm: RunRecord, panics: number, figures: Figures): void => {
-  const found = readResults(report);
-  const wrong = (what: string): void => void figures.wrong.push(`${report}: ${what}`);
-  const named = found.cases.filter(isNamed);
-  figures.named += named.length;
-  if (found.interrupted !== undefined) wrong(`it is partial: ${found.interrupted.reason}`);
-  if (named.length > panics) wrong(`${named.length} cases are named for ${panics} panics`);
-  if (
-    !sameList(
-      found.cases.map(({ id }) => id),
-      calm.cases.map(({ id }) => id),
-    )
-  )
-    wrong('other cases, or in another order');
-  if (
-    !sameList(
-      found.notRun.map(({ id }) => id),
-      calm.notRun.map(({ id }) => id),
-    )
-  )
-    wrong('other cases did not run');
-  for (const [index, one] of found.cases.entries()) {
-    const other = calm.cases[index];
-    if (isNamed(one)) {
-      if (one.kernelLog?.some((line) => line.includes('Kernel panic')) !== true)
-        wrong(`${one.id}: its console is not kept`);
-    } else if (other === undefined || gist(one) !== gist(other)) {
-      wrong(`${one.id}: ${one.verdict} (${one.reason ?? ''}) where an undisturbed run has ${other?.verdict}`);
-    }
-  }
-  checkJournal(report, named, wrong);
-};
-
-const isNamed = ({ verdict, reason }: CaseRecord): boolean =>
-  verdict === 'damaged' && reason?.startsWith('the kernel panicked: ') === true;
-
-const gist = ({ id, verdict, reason, broken, known, program }: CaseRecord): string =>
-  JSON.stringify([id, verdict, reason, broken, known?.id, program]);
-
-const sameList = (some: readonly string[], others: readonly string[]): boolean => some.join('\n') === others.join('\n');
-
-/** Nothing has two results, no result stands without the intent before it, and what was named went to no host again. */
-const checkJournal = (report: string, named: readonly CaseRecord[], wrong: (what: string) => void): void => {
-  const path = join(report, 'results.jsonl');
-  const sent = new Set<string>();
-  const settled = new Set<string>();
-  for (const line of parseJournal(readFileSync(path, 'utf8'), path)) {
-    if ('sent' in line) {
-      for (const id of line.sent.ids) {
-        sent.add(id);
-        if (named.some((one) => one.id === id) && settled.has(id)) wrong(`${id}: sent again after it was named`);
-      }
-    }
-    if ('case' in line && line.case.verdict !== 'host-lost') {
-      const { id, verdict } = line.case;
-      if (settled.has(id)) wrong(`${id}: has two results`);
-      settled.add(id);
-      if (verdict !== 'unsupported' && !sent.has(id)) wrong(`${id}: has a result, and was not said to be sent`);
-    }
-  }
-};
+const isNamed = ({ verdict, reason, kernelLog }: CaseRecord): boolean =>
+  verdict === 'damaged' &&
+  reason?.startsWith('the kernel panicked: ') === true &&
+  // Its console is kept.
+  kernelLog?.some((line) => line.includes('Kernel panic')) === true;
