@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -53,14 +54,20 @@ describe('run --resume', () => {
     expect((await vfioConform('run', '--resume', killed)).exitCode).to.equal(EXIT.conforms);
   }).timeout(240_000);
 
+  /** A run that others are held against. */
+  const undisturbed = async (): Promise<void> => {
+    const asked = ['--host', 'none', '--suite', 'unmap', '--report', join(folder, 'before')];
+    if (!existsSync(join(folder, 'before')))
+      expect((await vfioConform('run', ...asked)).exitCode).to.equal(EXIT.conforms);
+  };
+
   /** `VFIO_CONFORM_CHAOS=50 VFIO_CONFORM_SEED=1` tears it at 50 places. */
   const TEARS = Number(process.env['VFIO_CONFORM_CHAOS'] ?? 3);
   const SEED = Number(process.env['VFIO_CONFORM_SEED'] ?? 1);
 
   it('tells the same when the controller lost its power, wherever that left the journal', async () => {
     const [whole, torn] = [join(folder, 'before'), join(folder, 'torn')];
-    const { exitCode } = await vfioConform('run', '--host', 'none', '--suite', 'unmap', '--report', whole);
-    expect(exitCode).to.equal(EXIT.conforms);
+    await undisturbed();
     const journal = await readFile(join(whole, 'results.jsonl'));
     const head = headOf(journal);
     const random = randomFrom(SEED);
@@ -87,6 +94,7 @@ describe('run --resume', () => {
   }).timeout(120_000 + TEARS * 30_000);
 
   it('says so when the disk is full, and goes on once there is room', async function () {
+    await undisturbed();
     const disk = join(folder, 'disk');
     await mkdir(disk);
     const script = `mount -t tmpfs -o size=100k none "$1" || exit 99
