@@ -3,7 +3,7 @@ import { type LabMachine, openLabMachine } from '../hosts/testing-lab.ts';
 import { cacheFolder } from '../kernels/cache.ts';
 import { fetchKernel } from '../kernels/fetch.ts';
 import { readManifest } from '../kernels/manifest.ts';
-import { LAB_BLOWS, type LabBlow, labChaos } from './testing-chaos-lab.ts';
+import { LAB_BLOWS, type LabBlow, labChaos } from './testing-lab.ts';
 
 /** As for chaos.test.ts: so many times all kinds of blows; by itself it is one run under the quick ones. */
 const ROUNDS = Number(process.env['VFIO_CONFORM_CHAOS'] ?? 0);

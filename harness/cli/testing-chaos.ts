@@ -14,7 +14,7 @@ import type { CaseRecord } from '../report/record.ts';
 import { readUnfinished } from '../report/resume.ts';
 import { EXIT } from '../trouble.ts';
 import { resultsIn } from './testing.ts';
-import { checkReport } from './testing-chaos-check.ts';
+import { checkReport } from './testing-check.ts';
 
 const BIN = fileURLToPath(new URL('bin.mjs', import.meta.url));
 

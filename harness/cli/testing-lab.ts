@@ -14,7 +14,7 @@ import type { CaseRecord } from '../report/record.ts';
 import { readUnfinished } from '../report/resume.ts';
 import { EXIT } from '../trouble.ts';
 import { ended, randomFrom, reach, start } from './testing-chaos.ts';
-import { checkReport } from './testing-chaos-check.ts';
+import { checkReport } from './testing-check.ts';
 
 /**
  * What is done: the network `cut`; the machine made to `reboot` or `hang` (its power is cycled then), its disk made `full` (and
