@@ -44,9 +44,9 @@ const bootedOn = async (connection: SshConnection): Promise<Booted> => {
 };
 
 /**
- * Returns a connection to the machine on the kernel that is wanted: the given one where it runs that already. A machine that does
- * not come back is power-cycled, so that it can be reached again, and is trouble all the same. Throws HostTrouble, never one that
- * says that the machine may be there later; the given connection is closed then. `renew` confirms that the machine is ours.
+ * Returns a connection to the machine on the kernel that is wanted: the given one where it runs that already; otherwise that one is
+ * closed. A machine that does not come back is power-cycled, so that it can be reached again, and is trouble all the same. `renew`
+ * confirms that the machine is ours. Throws HostTrouble; UnreachableHost only when nothing was deployed yet.
  */
 export const bringToKernel = async (
   lab: Lab & { readonly deploy: Deploy },

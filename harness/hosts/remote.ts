@@ -194,8 +194,12 @@ const bringUp = async (options: RemoteOptions): Promise<Running> => {
     running = { connection, session };
     return running;
   } catch (cause) {
+    // The connection tells of its end after its commands do.
+    await new Promise((resolve) => setImmediate(resolve));
+    const wentDown = connection.over !== undefined && cause instanceof HostTrouble;
     connection.close();
-    throw cause;
+    // It was reached while it went down, and may come back.
+    throw wentDown ? new UnreachableHost(cause.message, { cause }) : cause;
   }
 };
 
