@@ -18,7 +18,8 @@ import { checkReport } from './testing-check.ts';
 
 const BIN = fileURLToPath(new URL('bin.mjs', import.meta.url));
 
-type Blow = 'panic' | 'kill';
+/** `hang` stops the guest's processors, `reset` ends its machine at once, without a word of its kernel. */
+export type Blow = 'panic' | 'kill' | 'hang' | 'reset';
 
 /** What was done to runs, and what came of it. */
 export interface Figures {
@@ -27,7 +28,9 @@ export interface Figures {
   /** Panics that a guest was told of, and SIGKILLs of the harness. */
   panics: number;
   kills: number;
-  /** Cases that were named as those under which a guest panicked. */
+  /** Guests that hung, and that were reset. */
+  others: number;
+  /** Cases that were named as those under which a guest panicked or hung. */
   named: number;
   /** What the reports got wrong: one line each. */
   readonly wrong: string[];
@@ -39,6 +42,8 @@ export interface ChaosOptions {
   /** At least so many of each. */
   readonly panics: number;
   readonly kills: number;
+  /** Dealt beside those, at most one to a run. */
+  readonly others: readonly Blow[];
   /** Options of `run` that choose the cases. */
   readonly asked: readonly string[];
   /** Blows that one run takes at most. */
@@ -60,29 +65,32 @@ export const randomFrom = (seed: number): (() => number) => {
 /** Runs and disturbs until there were enough blows of each kind. */
 export const chaos = async (options: ChaosOptions): Promise<Figures> => {
   const random = randomFrom(options.seed);
-  const figures: Figures = { runs: 0, cases: 0, panics: 0, kills: 0, named: 0, wrong: [] };
+  const figures: Figures = { runs: 0, cases: 0, panics: 0, kills: 0, others: 0, named: 0, wrong: [] };
   const path = `${await hijackQemu(options.folder)}:${process.env['PATH']}`;
   const calm = join(options.folder, 'calm');
   await ended(start(path, ['run', ...options.asked, '--report', calm]));
   const undisturbed = readResults(calm);
-  while (figures.panics < options.panics || figures.kills < options.kills) {
+  const others = [...options.others];
+  while (figures.panics < options.panics || figures.kills < options.kills || others.length > 0) {
     const blows: Blow[] = [];
     for (let left = options.perRun; left > 0; left--) {
-      const wanted = { panic: options.panics - figures.panics, kill: options.kills - figures.kills };
+      const wanted = { panic: options.panics - figures.panics, kill: options.kills - figures.kills, hang: 0, reset: 0 };
       for (const kind of blows) wanted[kind]--;
       if (wanted.panic + wanted.kill <= 0) break;
       const panics = Math.max(0, wanted.panic);
       blows.push(random() * (panics + Math.max(0, wanted.kill)) < panics ? 'panic' : 'kill');
     }
+    const other = others.shift();
+    if (other !== undefined) blows.splice(Math.floor(random() * (blows.length + 1)), 0, other);
     const report = join(options.folder, `run${++figures.runs}`);
-    const panics = await disturb(options, path, report, blows, undisturbed.cases.length, random, figures);
-    figures.named += checkReport(report, undisturbed, { most: panics, isNamed, figures });
+    const most = await disturb(options, path, report, blows, undisturbed.cases.length, random, figures);
+    figures.named += checkReport(report, undisturbed, { most, isNamed, figures });
     options.say(`run ${figures.runs}: ${JSON.stringify({ ...figures, wrong: figures.wrong.length })}`);
   }
   return figures;
 };
 
-/** One run under blows, gone on with until it is over. Returns how many panics it took. */
+/** One run under blows, gone on with until it is over. Returns how many panics and hangs it took. */
 const disturb = async (
   { asked, folder }: ChaosOptions,
   path: string,
@@ -98,7 +106,7 @@ const disturb = async (
       existsSync(join(report, 'results.jsonl')) ? ['run', '--resume', report] : ['run', ...asked, '--report', report],
     );
   let child = goOn();
-  let panics = 0;
+  let named = 0;
   for (const [nth, blow] of blows.entries()) {
     const [from, to] = [resultsIn(report), Math.floor((cases * (nth + 1)) / blows.length)];
     const target = from + Math.floor(random() * Math.max(0, to - from));
@@ -106,10 +114,11 @@ const disturb = async (
     child = await reach(child, report, target, goOn);
     await pause(wait);
     if (child.exitCode !== null) break;
-    if (blow === 'panic') {
-      const done = await panicNewest(folder);
-      panics += done;
-      figures.panics += done;
+    if (blow !== 'kill') {
+      const done = await tellNewest(folder, QMP[blow]);
+      if (blow === 'panic') figures.panics += done;
+      else figures.others += done;
+      if (blow !== 'reset') named += done;
     } else {
       child.kill('SIGKILL');
       figures.kills++;
@@ -121,7 +130,7 @@ const disturb = async (
   // A host that was lost for good leaves cases that were not tried.
   for (let tries = 0; !readUnfinished(report).isWhole && tries < 5; tries++) await ended(goOn());
   figures.cases += cases;
-  return panics;
+  return named;
 };
 
 /** Waits until a journal holds so many results; a harness that ends in trouble before (its guest died in its boot) is started again. */
@@ -167,14 +176,17 @@ exec ${await needProgram('qemu-system-x86_64')} "$@" -qmp "unix:${folder}/qmp.$$
   return bin;
 };
 
-/** Has the guest that runs now panic; returns how many did (none runs in between two boots). */
-const panicNewest = async (folder: string): Promise<number> => {
+/** What QEMU is told; the guest panics of an NMI, and QEMU ends with its guest (-no-reboot). */
+const QMP = { panic: 'inject-nmi', hang: 'stop', reset: 'system_reset' } as const;
+
+/** Tells the QEMU that runs now; returns how many were told (none runs in between two boots). */
+const tellNewest = async (folder: string, command: string): Promise<number> => {
   const alive = readdirSync(folder).filter((name) => /^qmp\.\d+$/.test(name) && existsSync(`/proc/${name.slice(4)}`));
-  for (const name of alive) if (await injectNmi(join(folder, name))) return 1;
+  for (const name of alive) if (await tellQemu(join(folder, name), command)) return 1;
   return 0;
 };
 
-const injectNmi = (socket: string): Promise<boolean> =>
+const tellQemu = (socket: string, command: string): Promise<boolean> =>
   new Promise((resolve) => {
     const connection = connect(socket);
     let said = '';
@@ -185,13 +197,14 @@ const injectNmi = (socket: string): Promise<boolean> =>
       said += chunk.toString();
       if (!before.includes('QMP') && said.includes('QMP')) connection.write('{"execute":"qmp_capabilities","id":1}\n');
       if (!before.includes('"id": 1') && said.includes('"id": 1'))
-        connection.write('{"execute":"inject-nmi","id":2}\n');
+        connection.write(`{"execute":"${command}","id":2}\n`);
       if (said.includes('"id": 2')) connection.end();
     });
   });
 
 const isNamed = ({ verdict, reason, kernelLog }: CaseRecord): boolean =>
   verdict === 'damaged' &&
-  reason?.startsWith('the kernel panicked: ') === true &&
-  // Its console is kept.
-  kernelLog?.some((line) => line.includes('Kernel panic')) === true;
+  (reason?.startsWith('something hangs: ') === true ||
+    (reason?.startsWith('the kernel panicked: ') === true &&
+      // Its console is kept.
+      kernelLog?.some((line) => line.includes('Kernel panic')) === true));
