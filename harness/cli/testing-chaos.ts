@@ -191,7 +191,8 @@ const tellQemu = (socket: string, command: string): Promise<boolean> =>
     const connection = connect(socket);
     let said = '';
     connection.on('error', () => resolve(false));
-    connection.on('close', () => resolve(said.includes('"id": 2')));
+    // It may be gone with its guest before it answers.
+    connection.on('close', () => resolve(said.includes(command === QMP.reset ? '"id": 1' : '"id": 2')));
     connection.on('data', (chunk) => {
       const before = said;
       said += chunk.toString();
