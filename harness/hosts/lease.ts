@@ -91,6 +91,8 @@ export interface Lease {
   renew(): Promise<void>;
   /** Resolves when another has it, or nobody could be asked until its time was out; never for one that was given back. */
   readonly lost: Promise<string>;
+  /** Has `listener` called whenever that happens from now on. */
+  onLost(listener: () => void): void;
   /** Gives it back. Never throws. */
   leave(): Promise<void>;
 }
@@ -140,6 +142,7 @@ export const takeLease = async (name: string, connect: Connect, terms: LeaseTerm
     confirm: beat.confirm,
     renew: beat.renew,
     lost: beat.lost,
+    onLost: beat.onLost,
     leave: async () => {
       beat.end();
       await ask('leave').catch(() => undefined);

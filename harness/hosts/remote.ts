@@ -126,6 +126,8 @@ export const openRemoteHost = async (options: RemoteOptions): Promise<Host> => {
         await leave(running);
         throw cause;
       });
+      // It may have booted for longer than its lease lasts, which is confirmed before anything runs.
+      abandoned = false;
       if (closed) await leave(running);
       check();
     },
