@@ -2,11 +2,17 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { chaos } from './testing-chaos.ts';
+import { type Blow, chaos } from './testing-chaos.ts';
 
-/** `VFIO_CONFORM_CHAOS=50 VFIO_CONFORM_SEED=1` has 50 guests panic and kills 50 harnesses; by itself it is one of each. */
+/** `VFIO_CONFORM_CHAOS=50 VFIO_CONFORM_SEED=1` has 50 guests panic and kills 50 harnesses, and a few hang; by itself it is one of each. */
 const BLOWS = Number(process.env['VFIO_CONFORM_CHAOS'] ?? 1);
 const SEED = Number(process.env['VFIO_CONFORM_SEED'] ?? 1);
+
+/** A hang costs half a minute: a tenth as many of those, and of resets. By itself it is one reset. */
+const others = (): Blow[] => {
+  const each = Array.from({ length: Math.floor(BLOWS / 10) }, (): Blow[] => ['hang', 'reset']).flat();
+  return each.length === 0 ? ['reset'] : each;
+};
 
 describe('chaos', () => {
   it('loses nothing, counts nothing twice and names what a kernel died of', async () => {
@@ -16,6 +22,7 @@ describe('chaos', () => {
       seed: SEED,
       panics: BLOWS,
       kills: BLOWS,
+      others: others(),
       perRun: 10,
       asked: ['--suite', 'map', '--suite', 'unmap'],
       say: (line) => console.log(`      ${line}`),

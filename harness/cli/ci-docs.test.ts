@@ -3,7 +3,9 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { execa } from 'execa';
 import { parse, parseDocument } from 'yaml';
-import { readClasses } from '../scale/classes.ts';
+import { labNamed, readHostsFile } from '../hosts/hosts-file.ts';
+import { POWER_VERBS, powerCommands } from '../hosts/power.ts';
+import { hostsOf, readClasses } from '../scale/classes.ts';
 import { nodeLines } from '../scale/slurm.ts';
 import { COMMANDS } from './main.ts';
 import { parseOptions } from './options.ts';
@@ -50,7 +52,24 @@ describe('the page and the examples for CI systems', () => {
   it('show the nodes of the lab that they show', () => {
     const nodes = nodeLines(readClasses(`${DOCS}ci/lab.yaml`), 'ctl', 17_001);
     expect(textOf('ci/slurm.conf').split('\n')).to.include.members([...nodes]);
-    expect(nodes).to.have.length(4);
+    expect(nodes).to.have.length(5);
+  });
+
+  for (const recipe of readdirSync(`${DOCS}ci/hosts`).filter((name) => name.endsWith('.yaml'))) {
+    it(`are hosts files that say how to switch power, read the console and deploy: ${recipe}`, async () => {
+      for (const lab of await readHostsFile(`${DOCS}ci/hosts/${recipe}`)) {
+        expect(lab).to.include.keys('power', 'console', 'deploy');
+        for (const verb of POWER_VERBS) expect(powerCommands(lab, verb), verb).to.have.length(1);
+      }
+    });
+  }
+
+  it('name machines of those files', async () => {
+    const named = readClasses(`${DOCS}ci/lab.yaml`)
+      .flatMap(hostsOf)
+      .flatMap((host) => ('hosts' in host ? [host] : []));
+    expect(named).to.have.length(1);
+    for (const { name, hosts } of named) expect(labNamed(await readHostsFile(hosts), name).deploy).to.be.an('object');
   });
 });
 

@@ -1,14 +1,19 @@
-import { buildHelper } from '../helper/build.ts';
+import { buildHelper, buildKexec } from '../helper/build.ts';
+import type { Wanted } from '../hosts/deploy.ts';
 import type { Host } from '../hosts/host.ts';
 import type { Lab } from '../hosts/hosts-file.ts';
 import { whyKernelUnfit } from '../hosts/iommu-fitness.ts';
 import { DEFAULT_IOMMU, type IommuProfile, unexpected } from '../hosts/iommu-profiles.ts';
-import { openLabHost } from '../hosts/lab.ts';
+import { openLabHost, type Patience } from '../hosts/lab.ts';
+import { takeLease } from '../hosts/lease.ts';
+import { openLeased } from '../hosts/leased.ts';
 import { openLocalHost } from '../hosts/local.ts';
+import { localShell } from '../hosts/local-shell.ts';
 import { openRemoteHost } from '../hosts/remote.ts';
+import { connectByName } from '../hosts/ssh-target.ts';
 import { openVmHost } from '../hosts/vm.ts';
 import { cacheFolder } from '../kernels/cache.ts';
-import { isToBeBuilt, type KernelChoice, prepareKernel } from '../kernels/choice.ts';
+import { isToBeBuilt, type KernelChoice, kernelToDeploy, prepareKernel } from '../kernels/choice.ts';
 import { UsageTrouble } from '../trouble.ts';
 import type { KernelCounts } from './kernel-code.ts';
 
@@ -18,12 +23,16 @@ export interface HostRequest {
   readonly host: string;
   /** That machine. */
   readonly lab?: Lab;
-  /** What the vm boots. */
+  /** What the vm boots, and a machine of the hosts file that says how kernels are deployed to it. */
   readonly kernel: KernelChoice;
+  /** Whether the user named it: nothing is deployed otherwise. */
+  readonly isKernelAsked: boolean;
   /** What the vm is given; Intel's of 39 bits when absent. */
   readonly iommu?: IommuProfile;
   /** PCI addresses that may be used on `local` and `ssh:` hosts. */
   readonly devices: readonly string[];
+  /** How long a machine that another run has is waited for, in milliseconds. */
+  readonly waitMs: number;
   /** How many guests run side by side. */
   readonly jobs: number;
   /** Takes what the vm's kernel counts of its own code, if it does. */
@@ -71,16 +80,37 @@ export interface Opened {
   readonly unfit?: string;
 }
 
+/** What is to run on a machine of the hosts file; `undefined` when it is used as it is found. */
+const wantedOn = async (
+  { deploy }: Lab,
+  { kernel, isKernelAsked, say }: HostRequest,
+  cache: string,
+): Promise<Wanted | undefined> => {
+  if (deploy === undefined || !isKernelAsked) return undefined;
+  if (await isToBeBuilt(kernel, cache)) say(`building kernel ${kernel.name} from source: minutes, once`);
+  const { image, release } = await kernelToDeploy(kernel, cache);
+  const program = 'kexec' in deploy ? await buildKexec(cache) : undefined;
+  return { kernel: kernel.name, image, release, program, say };
+};
+
 /** Brings the hosts up, all at once. Throws HostTrouble; what was started is ended then. */
 export const openHosts = async (request: HostRequest): Promise<Opened> => {
   const { host, devices, jobs, say, iommu = DEFAULT_IOMMU } = request;
   if (host === 'none') return { hosts: [] };
   const cache = cacheFolder();
   const helper = await buildHelper(cache);
-  if (request.lab !== undefined) return { hosts: [await openLabHost(request.lab, { helper })] };
-  if (host === 'local') return { hosts: [await openLocalHost({ helper, devices })] };
+  const { lab } = request;
+  const patience: Patience = { waitMs: request.waitMs, say };
+  if (lab !== undefined)
+    return { hosts: [await openLabHost(lab, { helper, patience, wanted: await wantedOn(lab, request, cache) })] };
+  if (host === 'local') {
+    const lease = takeLease(host, async () => localShell, patience);
+    return { hosts: [await openLeased(lease, () => openLocalHost({ helper, devices }))] };
+  }
   if (host.startsWith('ssh:')) {
-    return { hosts: [await openRemoteHost({ name: host.slice('ssh:'.length), helper, devices })] };
+    const name = host.slice('ssh:'.length);
+    const lease = takeLease(host, () => connectByName(name, undefined), patience);
+    return { hosts: [await openLeased(lease, () => openRemoteHost({ name, helper, devices }))] };
   }
   const how = (await isToBeBuilt(request.kernel, cache)) ? 'building' : 'getting';
   say(`${how} kernel ${request.kernel.name}${how === 'building' ? ' from source: minutes, once' : ''}`);

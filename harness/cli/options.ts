@@ -49,9 +49,9 @@ export const wholeNumber = (name: string, text: string, min: number, max: number
 };
 
 /** A duration in milliseconds: `90`, `90s`, `15m`, `2h` (a bare number is seconds). */
-export const duration = (name: string, text: string): number => {
+export const duration = (name: string, text: string, least = 1): number => {
   const match = /^(\d{1,6})([smh]?)$/.exec(text);
-  if (match === null || Number(match[1]) === 0) {
+  if (match === null || Number(match[1]) < least) {
     throw new UsageTrouble(`--${name} takes a duration such as 90s, 15m or 2h, not "${text}"`);
   }
   const unit = { '': 1000, s: 1000, m: 60_000, h: 3_600_000 }[match[2] ?? ''] ?? 1000;

@@ -12,7 +12,7 @@ export interface Resumption {
 }
 
 /** What may be said anew when a run goes on; all else is as it was. */
-const ANEW = ['timeout', 'jobs'];
+const ANEW = ['timeout', 'jobs', 'wait'];
 
 /** Options that say where a report is, not what is run. */
 const PLACES = ['report', 'resume'];

@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { execa } from 'execa';
@@ -78,7 +79,7 @@ describe('vfio-conform slurm', () => {
     expect(stdout.split('\n')).to.deep.equal([
       `sbatch --job-name=vfio-conform-smmu --array=0-3 ${common} --exclusive '--constraint=class-smmu&smmuv3' ${every} ${at}/array-1`,
       `sbatch --job-name=vfio-conform-model --array=0-3 ${common} --constraint=vtd ${every} ${at}/array-2`,
-      `sbatch --job-name=vfio-conform-merge --output=${at}/merge.log --partition=lab --dependency=afterany:JOB1:JOB2 ${at}/merge.sh`,
+      `sbatch --job-name=vfio-conform-next --output=${at}/next.log --open-mode=append --partition=lab --dependency=afterany:JOB1:JOB2 ${at}/next.sh`,
     ]);
     expect(await readdir(folder)).not.to.include('dry');
   });
@@ -167,32 +168,23 @@ describe('vfio-conform slurm', () => {
       expect(again.exitCode).to.equal(EXIT.usage);
     }).timeout(120_000);
 
-    it('puts a cell that ends in trouble back into the queue, and gives up in the end', async function () {
-      // Not mended yet: Slurm 22.05 now and then takes a task that it was told to requeue for done.
-      if (!process.env['VFIO_CONFORM_SLURM_RETRY'])
-        skipBecause(this, 'Slurm 22.05 loses the retry now and then (VFIO_CONFORM_SLURM_RETRY=1 tries it)');
-      await cli('plan', '--classes', 'lab.yaml', '--class', 'smmu', '--suite', 'iova', '--out', 'smmu.jsonl');
-      const campaign = cli('slurm', 'submit', 'smmu.jsonl', '--out', 'lost', '--attempts', '2', '--wait');
-      // Slurm lets two minutes pass before it begins a job again, unless it is told otherwise; the first try must have left the node.
-      let waits = '';
-      for (
-        let idle = false;
-        waits === '' || !idle;
-        idle = (await slurm('sinfo', '-n', 'arm1', '-h', '-o', '%t')) === 'idle'
-      ) {
-        waits =
-          (await slurm('squeue', '-h', '-r', '-t', 'PENDING', '-o', '%i %r')).match(/^(\S+) BeginTime$/m)?.[1] ?? '';
-      }
-      await slurm('scontrol', 'update', `jobid=${waits}`, 'StartTime=now');
-      expect((await campaign).exitCode).to.equal(EXIT.hostTrouble);
-      expect(await readdir(join(folder, 'lost', 'attempts'))).to.deep.equal(['cell-000001.1']);
-      const [only, ...more] = await cellsOf('lost');
-      expect(more).to.deep.equal([]);
-      expect([only?.on, only?.attempt, only?.exitCode]).to.deep.equal(['arm1', 2, EXIT.hostTrouble]);
-      expect(await readFile(join(folder, 'lost', 'slurm', 'merge.log'), 'utf8')).to.include(
-        'none of its 1 cells came to a report',
-      );
-    }).timeout(300_000);
+    for (const waits of [true, false]) {
+      it(`submits a cell again that ends in trouble, and gives up in the end${waits ? '' : ', with nobody waiting'}`, async () => {
+        const out = waits ? 'lost' : 'left';
+        await cli('plan', '--classes', 'lab.yaml', '--class', 'smmu', '--suite', 'iova', '--out', 'smmu.jsonl');
+        const words = ['slurm', 'submit', 'smmu.jsonl', '--out', out, '--attempts', '2'];
+        const { exitCode, stderr } = await cli(...words, ...(waits ? ['--wait'] : []));
+        expect(exitCode, stderr).to.equal(waits ? EXIT.hostTrouble : EXIT.conforms);
+        while ((await slurm('squeue', '-h', '-o', '%i')) !== '') await pause(200);
+        expect(await readdir(join(folder, out, 'attempts'))).to.deep.equal(['cell-000001.1']);
+        const [only, ...more] = await cellsOf(out);
+        expect(more).to.deep.equal([]);
+        expect([only?.on, only?.attempt, only?.exitCode]).to.deep.equal(['arm1', 2, EXIT.hostTrouble]);
+        expect(await readFile(join(folder, out, 'slurm', 'merge.log'), 'utf8')).to.include(
+          'none of its 1 cells came to a report',
+        );
+      }).timeout(300_000);
+    }
 
     it('refuses a plan that no host can run, and leaves nothing in the queue', async () => {
       await cli(

@@ -6,7 +6,7 @@ import { makeFolder, writeWhole } from '../report/files.ts';
 import { shellWord } from '../report/layout.ts';
 import { cellFolder, isSettled, readNote } from '../scale/done.ts';
 import type { Plan } from '../scale/plan.ts';
-import { arrayOptions, arraysOf, cellScript, mergeScript } from '../scale/slurm.ts';
+import { arrayOptions, arraysOf, type CellArray, cellScript, mergeScript, nextScript } from '../scale/slurm.ts';
 import { EXIT, HostTrouble, UsageTrouble } from '../trouble.ts';
 
 const BIN = fileURLToPath(new URL('bin.mjs', import.meta.url));
@@ -33,8 +33,9 @@ interface Job {
 }
 
 /**
- * Writes the scripts into `slurm` below the folder of the cells and submits the arrays, then the merge that waits for all.
- * Throws UsageTrouble when Slurm refuses a job (those before it are cancelled), HostTrouble where there is no Slurm.
+ * Writes the scripts into `slurm` below the folder of the cells and submits the arrays, then the job that waits for all: the merge, or
+ * while cells may be tried again one that submits those that ended in trouble. With `wait` that is done here. Throws
+ * UsageTrouble when Slurm refuses a job (those before it are cancelled), HostTrouble where there is no Slurm.
  */
 export const submitPlan = async (asked: Submission): Promise<number> => {
   const out = resolve(asked.out);
@@ -43,36 +44,47 @@ export const submitPlan = async (asked: Submission): Promise<number> => {
   const mostTasks = asked.dryRun ? DEFAULT_ARRAY : await maxArraySize();
   const paths = { node: process.execPath, bin: BIN, plan: resolve(asked.path), out, report };
   const folder = join(out, 'slurm');
-  const arrays = arraysOf(asked.plan, (cell) => !isDone(out, asked.plan, cell), mostTasks);
-  const files = {
-    'cell.sh': cellScript(paths, asked.attempts),
-    'merge.sh': mergeScript(paths),
-    ...Object.fromEntries(
-      arrays.map(({ cells }, at) => [`array-${at + 1}`, cells.map((cell) => `${cell}\n`).join('')]),
-    ),
-  };
-  const jobs = arrays.map(
-    (array, at): Job => ({
-      options: [...arrayOptions(array, folder), ...asked.options],
-      words: [join(folder, 'cell.sh'), join(folder, `array-${at + 1}`)],
-    }),
-  );
-  const merge: Job = {
-    options: ['--job-name=vfio-conform-merge', `--output=${folder}/merge.log`, ...asked.options],
-    words: [join(folder, 'merge.sh')],
-  };
-  if (asked.dryRun) {
-    const after = jobs.length === 0 ? [] : [dependency(jobs.map((_, at) => `JOB${at + 1}`))];
-    for (const job of [...jobs, { ...merge, options: [...merge.options, ...after] }]) {
-      console.log(['sbatch', ...job.options, ...job.words].map(shellWord).join(' '));
-    }
-    return EXIT.conforms;
+  const job = (name: string, options: readonly string[] = asked.options): Job => ({
+    options: [`--job-name=vfio-conform-${name}`, `--output=${folder}/${name}.log`, '--open-mode=append', ...options],
+    words: [join(folder, `${name}.sh`)],
+  });
+  for (let attempts = asked.attempts; ; attempts--) {
+    const arrays = arraysOf(asked.plan, (cell) => !isDone(out, asked.plan, cell), mostTasks);
+    const jobs = arrays.map(
+      (array, at): Job => ({
+        options: [...arrayOptions(array, folder), ...asked.options],
+        words: [join(folder, 'cell.sh'), join(folder, `array-${at + 1}`)],
+      }),
+    );
+    const isLast = arrays.length === 0 || attempts === 1;
+    const after = job(isLast ? 'merge' : 'next');
+    if (asked.dryRun) return dryRun(jobs, after);
+    writeScripts(folder, {
+      'cell.sh': cellScript(paths),
+      'merge.sh': mergeScript(paths),
+      'next.sh': nextScript(paths, attempts - 1, asked.options, join(folder, 'merge.sh')),
+      'ended.sh': '#!/bin/sh\n',
+      ...filesOf(arrays),
+    });
+    const ids = await submitAll(jobs);
+    if (asked.wait && !isLast) await submitAfter(ids, job('ended'), true);
+    else return submitAfter(ids, after, asked.wait);
   }
-  writeScripts(folder, files);
-  return submitAll(jobs, merge, asked.wait);
 };
 
-/** The merge comes when all tasks have ended, however they did: it says what is missing. */
+/** The numbers of the cells of each array, a line each. */
+const filesOf = (arrays: readonly CellArray[]): Readonly<Record<string, string>> =>
+  Object.fromEntries(arrays.map(({ cells }, at) => [`array-${at + 1}`, cells.map((cell) => `${cell}\n`).join('')]));
+
+const dryRun = (jobs: readonly Job[], after: Job): number => {
+  const waits = jobs.length === 0 ? [] : [dependency(jobs.map((_, at) => `JOB${at + 1}`))];
+  for (const job of [...jobs, { ...after, options: [...after.options, ...waits] }]) {
+    console.log(['sbatch', ...job.options, ...job.words].map(shellWord).join(' '));
+  }
+  return EXIT.conforms;
+};
+
+/** It comes when all tasks have ended, however they did. */
 const dependency = (ids: readonly string[]): string => `--dependency=afterany:${ids.join(':')}`;
 
 const isDone = (out: string, plan: Plan, cell: number): boolean => {
@@ -91,26 +103,35 @@ const writeScripts = (folder: string, files: Readonly<Record<string, string>>): 
   }
 };
 
-const submitAll = async (jobs: readonly Job[], merge: Job, wait: boolean): Promise<number> => {
+const nameOf = ({ options }: Job): string => options[0]?.replace('--job-name=vfio-conform-', '') ?? '';
+
+/** Submits all of them or, where Slurm refuses one, none; their ids. */
+const submitAll = async (jobs: readonly Job[]): Promise<readonly string[]> => {
   const ids: string[] = [];
   try {
     for (const job of jobs) {
       const { stdout } = await sbatch(job.options, job.words);
       ids.push(stdout.split(';')[0] ?? '');
-      console.error(`submitted ${job.options[0]?.replace('--job-name=', '')}: job ${ids.at(-1)}`);
+      console.error(`submitted ${nameOf(job)}: job ${ids.at(-1)}`);
     }
   } catch (cause) {
     if (ids.length > 0) await execa('scancel', ids, { reject: false });
     throw cause;
   }
-  const after = ids.length === 0 ? [] : [dependency(ids)];
+  return ids;
+};
+
+/** Submits what comes after those jobs, and waits for its end if that is wanted: its exit code then. */
+const submitAfter = async (ids: readonly string[], after: Job, wait: boolean): Promise<number> => {
+  const options = [...after.options, ...(ids.length === 0 ? [] : [dependency(ids)])];
   if (!wait) {
-    const { stdout } = await sbatch([...merge.options, ...after], merge.words);
-    console.error(`submitted the merge: job ${stdout}`);
+    const { stdout } = await sbatch(options, after.words);
+    console.error(`submitted ${nameOf(after)}: job ${stdout}`);
     return EXIT.conforms;
   }
-  const { exitCode } = await sbatch([...merge.options, ...after, '--wait'], merge.words, true);
-  console.error(`the merge ended with ${exitCode}: ${merge.options[1]?.replace('--output=', '')}`);
+  const { exitCode } = await sbatch([...options, '--wait'], after.words, true);
+  if (nameOf(after) === 'merge')
+    console.error(`the merge ended with ${exitCode}: ${after.options[1]?.replace('--output=', '')}`);
   return exitCode;
 };
 

@@ -3,22 +3,23 @@
  * gives; gone on with until it is over. What the report must be like then is checked here.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { needProgram } from '../kernels/requirements.ts';
-import { parseJournal } from '../report/journal.ts';
 import { readResults } from '../report/read-results.ts';
-import type { CaseRecord, RunRecord } from '../report/record.ts';
+import type { CaseRecord } from '../report/record.ts';
 import { readUnfinished } from '../report/resume.ts';
 import { EXIT } from '../trouble.ts';
 import { resultsIn } from './testing.ts';
+import { checkReport } from './testing-check.ts';
 
 const BIN = fileURLToPath(new URL('bin.mjs', import.meta.url));
 
-type Blow = 'panic' | 'kill';
+/** `hang` stops the guest's processors, `reset` ends its machine at once, without a word of its kernel. */
+export type Blow = 'panic' | 'kill' | 'hang' | 'reset';
 
 /** What was done to runs, and what came of it. */
 export interface Figures {
@@ -27,7 +28,9 @@ export interface Figures {
   /** Panics that a guest was told of, and SIGKILLs of the harness. */
   panics: number;
   kills: number;
-  /** Cases that were named as those under which a guest panicked. */
+  /** Guests that hung, and that were reset. */
+  others: number;
+  /** Cases that were named as those under which a guest panicked or hung. */
   named: number;
   /** What the reports got wrong: one line each. */
   readonly wrong: string[];
@@ -39,6 +42,8 @@ export interface ChaosOptions {
   /** At least so many of each. */
   readonly panics: number;
   readonly kills: number;
+  /** Dealt beside those, at most one to a run. */
+  readonly others: readonly Blow[];
   /** Options of `run` that choose the cases. */
   readonly asked: readonly string[];
   /** Blows that one run takes at most. */
@@ -47,7 +52,7 @@ export interface ChaosOptions {
 }
 
 /** Numbers from 0 to 1 that a seed gives (mulberry32). */
-const randomFrom = (seed: number): (() => number) => {
+export const randomFrom = (seed: number): (() => number) => {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;
@@ -60,29 +65,32 @@ const randomFrom = (seed: number): (() => number) => {
 /** Runs and disturbs until there were enough blows of each kind. */
 export const chaos = async (options: ChaosOptions): Promise<Figures> => {
   const random = randomFrom(options.seed);
-  const figures: Figures = { runs: 0, cases: 0, panics: 0, kills: 0, named: 0, wrong: [] };
+  const figures: Figures = { runs: 0, cases: 0, panics: 0, kills: 0, others: 0, named: 0, wrong: [] };
   const path = `${await hijackQemu(options.folder)}:${process.env['PATH']}`;
   const calm = join(options.folder, 'calm');
   await ended(start(path, ['run', ...options.asked, '--report', calm]));
   const undisturbed = readResults(calm);
-  while (figures.panics < options.panics || figures.kills < options.kills) {
+  const others = [...options.others];
+  while (figures.panics < options.panics || figures.kills < options.kills || others.length > 0) {
     const blows: Blow[] = [];
     for (let left = options.perRun; left > 0; left--) {
-      const wanted = { panic: options.panics - figures.panics, kill: options.kills - figures.kills };
+      const wanted = { panic: options.panics - figures.panics, kill: options.kills - figures.kills, hang: 0, reset: 0 };
       for (const kind of blows) wanted[kind]--;
       if (wanted.panic + wanted.kill <= 0) break;
       const panics = Math.max(0, wanted.panic);
       blows.push(random() * (panics + Math.max(0, wanted.kill)) < panics ? 'panic' : 'kill');
     }
+    const other = others.shift();
+    if (other !== undefined) blows.splice(Math.floor(random() * (blows.length + 1)), 0, other);
     const report = join(options.folder, `run${++figures.runs}`);
-    const panics = await disturb(options, path, report, blows, undisturbed.cases.length, random, figures);
-    check(report, undisturbed, panics, figures);
+    const most = await disturb(options, path, report, blows, undisturbed.cases.length, random, figures);
+    figures.named += checkReport(report, undisturbed, { most, isNamed, figures });
     options.say(`run ${figures.runs}: ${JSON.stringify({ ...figures, wrong: figures.wrong.length })}`);
   }
   return figures;
 };
 
-/** One run under blows, gone on with until it is over. Returns how many panics it took. */
+/** One run under blows, gone on with until it is over. Returns how many panics and hangs it took. */
 const disturb = async (
   { asked, folder }: ChaosOptions,
   path: string,
@@ -98,7 +106,7 @@ const disturb = async (
       existsSync(join(report, 'results.jsonl')) ? ['run', '--resume', report] : ['run', ...asked, '--report', report],
     );
   let child = goOn();
-  let panics = 0;
+  let named = 0;
   for (const [nth, blow] of blows.entries()) {
     const [from, to] = [resultsIn(report), Math.floor((cases * (nth + 1)) / blows.length)];
     const target = from + Math.floor(random() * Math.max(0, to - from));
@@ -106,10 +114,11 @@ const disturb = async (
     child = await reach(child, report, target, goOn);
     await pause(wait);
     if (child.exitCode !== null) break;
-    if (blow === 'panic') {
-      const done = await panicNewest(folder);
-      panics += done;
-      figures.panics += done;
+    if (blow !== 'kill') {
+      const done = await tellNewest(folder, QMP[blow]);
+      if (blow === 'panic') figures.panics += done;
+      else figures.others += done;
+      if (blow !== 'reset') named += done;
     } else {
       child.kill('SIGKILL');
       figures.kills++;
@@ -121,28 +130,29 @@ const disturb = async (
   // A host that was lost for good leaves cases that were not tried.
   for (let tries = 0; !readUnfinished(report).isWhole && tries < 5; tries++) await ended(goOn());
   figures.cases += cases;
-  return panics;
+  return named;
 };
 
 /** Waits until a journal holds so many results; a harness that ends in trouble before (its guest died in its boot) is started again. */
-const reach = async (
+export const reach = async (
   child: ChildProcess,
   report: string,
   results: number,
   again: () => ChildProcess,
+  count = resultsIn,
 ): Promise<ChildProcess> => {
   let running = child;
   for (;;) {
     if (running.exitCode === EXIT.hostTrouble) running = again();
-    if (running.exitCode !== null || resultsIn(report) >= results) return running;
+    if (running.exitCode !== null || count(report) >= results) return running;
     await pause(5);
   }
 };
 
-const start = (path: string, args: readonly string[]): ChildProcess =>
+export const start = (path: string, args: readonly string[]): ChildProcess =>
   spawn(process.execPath, [BIN, ...args], { stdio: 'ignore', env: { ...process.env, PATH: path } });
 
-const ended = (child: ChildProcess): Promise<number | null> =>
+export const ended = (child: ChildProcess): Promise<number | null> =>
   child.exitCode !== null || child.signalCode !== null
     ? Promise.resolve(child.exitCode)
     : new Promise((resolve) => void child.once('exit', (code) => resolve(code)));
@@ -166,88 +176,36 @@ exec ${await needProgram('qemu-system-x86_64')} "$@" -qmp "unix:${folder}/qmp.$$
   return bin;
 };
 
-/** Has the guest that runs now panic; returns how many did (none runs in between two boots). */
-const panicNewest = async (folder: string): Promise<number> => {
+/** What QEMU is told; the guest panics of an NMI, and QEMU ends with its guest (-no-reboot). */
+const QMP = { panic: 'inject-nmi', hang: 'stop', reset: 'system_reset' } as const;
+
+/** Tells the QEMU that runs now; returns how many were told (none runs in between two boots). */
+const tellNewest = async (folder: string, command: string): Promise<number> => {
   const alive = readdirSync(folder).filter((name) => /^qmp\.\d+$/.test(name) && existsSync(`/proc/${name.slice(4)}`));
-  for (const name of alive) if (await injectNmi(join(folder, name))) return 1;
+  for (const name of alive) if (await tellQemu(join(folder, name), command)) return 1;
   return 0;
 };
 
-const injectNmi = (socket: string): Promise<boolean> =>
+const tellQemu = (socket: string, command: string): Promise<boolean> =>
   new Promise((resolve) => {
     const connection = connect(socket);
     let said = '';
     connection.on('error', () => resolve(false));
-    connection.on('close', () => resolve(said.includes('"id": 2')));
+    // It may be gone with its guest before it answers.
+    connection.on('close', () => resolve(said.includes(command === QMP.reset ? '"id": 1' : '"id": 2')));
     connection.on('data', (chunk) => {
       const before = said;
       said += chunk.toString();
       if (!before.includes('QMP') && said.includes('QMP')) connection.write('{"execute":"qmp_capabilities","id":1}\n');
       if (!before.includes('"id": 1') && said.includes('"id": 1'))
-        connection.write('{"execute":"inject-nmi","id":2}\n');
+        connection.write(`{"execute":"${command}","id":2}\n`);
       if (said.includes('"id": 2')) connection.end();
     });
   });
 
-/** Holds the report of a disturbed run against that of one that was left alone. */
-const check = (report: string, calm: RunRecord, panics: number, figures: Figures): void => {
-  const found = readResults(report);
-  const wrong = (what: string): void => void figures.wrong.push(`${report}: ${what}`);
-  const named = found.cases.filter(isNamed);
-  figures.named += named.length;
-  if (found.interrupted !== undefined) wrong(`it is partial: ${found.interrupted.reason}`);
-  if (named.length > panics) wrong(`${named.length} cases are named for ${panics} panics`);
-  if (
-    !sameList(
-      found.cases.map(({ id }) => id),
-      calm.cases.map(({ id }) => id),
-    )
-  )
-    wrong('other cases, or in another order');
-  if (
-    !sameList(
-      found.notRun.map(({ id }) => id),
-      calm.notRun.map(({ id }) => id),
-    )
-  )
-    wrong('other cases did not run');
-  for (const [index, one] of found.cases.entries()) {
-    const other = calm.cases[index];
-    if (isNamed(one)) {
-      if (one.kernelLog?.some((line) => line.includes('Kernel panic')) !== true)
-        wrong(`${one.id}: its console is not kept`);
-    } else if (other === undefined || gist(one) !== gist(other)) {
-      wrong(`${one.id}: ${one.verdict} (${one.reason ?? ''}) where an undisturbed run has ${other?.verdict}`);
-    }
-  }
-  checkJournal(report, named, wrong);
-};
-
-const isNamed = ({ verdict, reason }: CaseRecord): boolean =>
-  verdict === 'damaged' && reason?.startsWith('the kernel panicked: ') === true;
-
-const gist = ({ id, verdict, reason, broken, known, program }: CaseRecord): string =>
-  JSON.stringify([id, verdict, reason, broken, known?.id, program]);
-
-const sameList = (some: readonly string[], others: readonly string[]): boolean => some.join('\n') === others.join('\n');
-
-/** Nothing has two results, no result stands without the intent before it, and what was named went to no host again. */
-const checkJournal = (report: string, named: readonly CaseRecord[], wrong: (what: string) => void): void => {
-  const path = join(report, 'results.jsonl');
-  const sent = new Set<string>();
-  const settled = new Set<string>();
-  for (const line of parseJournal(readFileSync(path, 'utf8'), path)) {
-    if ('sent' in line) {
-      for (const id of line.sent.ids) {
-        sent.add(id);
-        if (named.some((one) => one.id === id) && settled.has(id)) wrong(`${id}: sent again after it was named`);
-      }
-    }
-    if ('case' in line && line.case.verdict !== 'host-lost') {
-      const { id, verdict } = line.case;
-      if (settled.has(id)) wrong(`${id}: has two results`);
-      settled.add(id);
-      if (verdict !== 'unsupported' && !sent.has(id)) wrong(`${id}: has a result, and was not said to be sent`);
-    }
-  }
-};
+const isNamed = ({ verdict, reason, kernelLog }: CaseRecord): boolean =>
+  verdict === 'damaged' &&
+  (reason?.startsWith('something hangs: ') === true ||
+    (reason?.startsWith('the kernel panicked: ') === true &&
+      // Its console is kept.
+      kernelLog?.some((line) => line.includes('Kernel panic')) === true));

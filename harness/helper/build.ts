@@ -21,30 +21,47 @@ const FLAGS = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-static'];
 const NAME = 'vfio-conform-helper';
 const COMPILER = 'cc';
 
+/** A binary of ours: its name, its C sources and the headers among them, and what else they are compiled from. */
+interface Parts {
+  readonly name: string;
+  readonly sources: readonly string[];
+  readonly further: readonly string[];
+}
+
 /**
  * Compiles the helper, or finds it in `cacheDir`, where it is kept under a hash of its sources, the compiler and the flags.
  * Throws HostTrouble that names the Debian package that is missing, or gives the compiler's own words.
  */
 export const buildHelper = async (cacheDir: string): Promise<BuiltHelper> => {
-  const compiler = await compilerVersion();
-  const sources = (await readdir(SOURCES)).filter((name) => /\.[ch]$/.test(name)).sort();
-  const folder = join(cacheDir, `helper-${await keyOf(sources, compiler)}`);
-  const path = join(folder, NAME);
-  if (!(await isThere(path))) await compile(sources, folder, path);
-  return describe(path);
+  const names = (await readdir(SOURCES)).filter((name) => /\.[ch]$/.test(name)).sort();
+  // Paths that may be given on a command line, whatever the names are: all of them are ours and in one folder.
+  const sources = names.map((name) => join(SOURCES, name));
+  return describe(await build({ name: NAME, sources, further: [join(WIRE, 'ops.def')] }, cacheDir));
 };
 
-/** A path that may be given on a command line, whatever the names are: all of them are ours and in one folder. */
-const sourcePath = (name: string): string => join(SOURCES, name);
+/** The same for the program that boots another kernel from the one that runs (kexec/kexec.c). Throws HostTrouble. */
+export const buildKexec = async (cacheDir: string): Promise<{ readonly path: string; readonly sha256: string }> => {
+  const path = await build({ name: 'kexec', sources: [join(SOURCES, 'kexec', 'kexec.c')], further: [] }, cacheDir);
+  return { path, sha256: hashOf(await readFile(path)) };
+};
 
-const keyOf = async (sources: readonly string[], compiler: string): Promise<string> => {
+const build = async (parts: Parts, cacheDir: string): Promise<string> => {
+  const folder = join(cacheDir, `helper-${await keyOf(parts, await compilerVersion())}`);
+  const path = join(folder, parts.name);
+  if (!(await isThere(path))) await compile(parts, folder, path);
+  return path;
+};
+
+const keyOf = async ({ sources, further }: Parts, compiler: string): Promise<string> => {
   const hash = createHash('sha256').update([compiler, ...FLAGS].join('\0'));
-  for (const path of [...sources.map(sourcePath), join(WIRE, 'ops.def')]) {
+  for (const path of [...sources, ...further]) {
     const bytes = await readFile(path);
     hash.update(`\0${path.slice(path.lastIndexOf('/') + 1)}\0${bytes.length}\0`).update(bytes);
   }
   return hash.digest('hex').slice(0, 16);
 };
+
+const hashOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 const compilerVersion = async (): Promise<string> => {
   try {
@@ -61,18 +78,18 @@ const compilerVersion = async (): Promise<string> => {
 };
 
 /** Compiled beside its place and moved there whole, so that nobody ever finds half a binary. */
-const compile = async (sources: readonly string[], folder: string, path: string): Promise<void> => {
+const compile = async ({ name, sources }: Parts, folder: string, path: string): Promise<void> => {
   const unfinished = `${path}.${process.pid}`;
   try {
     await mkdir(folder, { recursive: true });
-    const files = sources.filter((name) => name.endsWith('.c')).map(sourcePath);
+    const files = sources.filter((source) => source.endsWith('.c'));
     await execa(COMPILER, [...FLAGS, '-I', WIRE, ...files, '-o', unfinished], { timeout: 300_000 });
     // Neither the group nor others may change it, whatever the umask: it refuses to run otherwise.
     await chmod(unfinished, 0o755);
     await rename(unfinished, path);
   } catch (cause) {
     await rm(unfinished, { force: true });
-    throw new HostTrouble(`the helper cannot be built: ${reasonOf(cause)}`, { cause });
+    throw new HostTrouble(`${name === NAME ? 'the helper' : name} cannot be built: ${reasonOf(cause)}`, { cause });
   }
 };
 
@@ -99,8 +116,7 @@ const isThere = async (path: string): Promise<boolean> => {
 
 /** What the binary itself says, so that one that cannot run here is found now and not on a host. */
 const describe = async (path: string): Promise<BuiltHelper> => {
-  const bytes = await readFile(path);
-  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const sha256 = hashOf(await readFile(path));
   try {
     const { stdout } = await execa(path, ['--version'], { timeout: 30_000 });
     const opsHash = /^vfio-conform-helper \d+ ([0-9a-f]{16}) /.exec(stdout)?.[1];

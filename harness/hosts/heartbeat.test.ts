@@ -89,6 +89,19 @@ describe('heartbeat', () => {
     expect(await confirmed(beat)).to.equal('ours');
   });
 
+  it('tells of each time that it is lost, once, to who asks to be told', async () => {
+    const { clock, beat } = start((time) => ((time > 200 && time < 1500) || time > 2000 ? 'silence' : 'ours'));
+    await clock.to(900);
+    let told = 0;
+    beat.onLost(() => told++);
+    await clock.to(1400);
+    expect(told, 'what was before').to.equal(0);
+    await clock.to(2000);
+    expect(told).to.equal(0);
+    await clock.to(4000);
+    expect(told).to.equal(1);
+  });
+
   it('stops when it is told to', async () => {
     const { clock, beat, asked } = start(() => 'ours');
     beat.end();

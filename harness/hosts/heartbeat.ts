@@ -3,8 +3,12 @@ import { HostTrouble } from '../trouble.ts';
 export interface Heartbeat {
   /** Returns when what is refreshed is known to be ours still. Throws HostTrouble when it is not. */
   confirm(): Promise<void>;
+  /** The same, and refreshes it now. Throws HostTrouble, also when nobody could be asked. */
+  renew(): Promise<void>;
   /** Resolves with the reason when it is not ours any more, or that could not be known until its time was out. */
   readonly lost: Promise<string>;
+  /** Has `listener` called whenever that happens from now on: once, until it was confirmed again. */
+  onLost(listener: () => void): void;
   end(): void;
 }
 
@@ -41,10 +45,18 @@ export const createHeartbeat = (
   let sureUntil = clock.now() + termMs;
   let reason: string | undefined;
   let ended = false;
-  let tellLost: (reason: string) => void = () => undefined;
+  let isToldLost = false;
+  const listeners: (() => void)[] = [];
+  let resolveLost: (reason: string) => void = () => undefined;
   const lost = new Promise<string>((resolve) => {
-    tellLost = resolve;
+    resolveLost = resolve;
   });
+  const tellLost = (why: string): void => {
+    if (isToldLost) return;
+    isToldLost = true;
+    resolveLost(why);
+    for (const listener of listeners) listener();
+  };
 
   let asking: Promise<void> | undefined;
   const ask = (): Promise<void> => {
@@ -52,8 +64,10 @@ export const createHeartbeat = (
       // It counts from when it was asked for, not from when the answer came.
       const asked = clock.now();
       const answer = await refresh();
-      if (answer === undefined) sureUntil = asked + termMs;
-      else reason ??= answer;
+      if (answer === undefined) {
+        sureUntil = asked + termMs;
+        isToldLost = false;
+      } else reason ??= answer;
     })().finally(() => {
       asking = undefined;
     });
@@ -74,8 +88,13 @@ export const createHeartbeat = (
 
   return {
     lost,
+    onLost: (listener) => void listeners.push(listener),
     confirm: async () => {
       if (reason === undefined && clock.now() >= sureUntil) await ask();
+      if (reason !== undefined) throw new HostTrouble(reason);
+    },
+    renew: async () => {
+      await ask();
       if (reason !== undefined) throw new HostTrouble(reason);
     },
     end: () => {

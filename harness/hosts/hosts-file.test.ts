@@ -12,6 +12,7 @@ const FILE = `hosts:
     bind: true
     power:
       cycle: [ipmitool, -H, bmc1, power, cycle]
+    deploy: { kexec: { initrd: '/srv/initrd-{release}' } }
     console: [conserver, spr1]
   - name: spr2
     address: 10.0.0.7
@@ -35,18 +36,33 @@ describe('hosts file', () => {
   });
 
   const mistakes: Readonly<Record<string, readonly [before: string, after: string, message: RegExp]>> = {
-    'a key that is not known': ['port: 2222', 'prot: 2222', /^h:14:\d+: hosts\.1: Unrecognized key: "prot"$/],
-    'a device that is none': ["'0000:00:04.0'", 'all', /^h:19:15: hosts\.1\.devices\.0: expected a PCI address/],
-    'no device': ["['0000:00:04.0']", '[]', /^h:19:14: hosts\.1\.devices: /],
+    'a key that is not known': ['port: 2222', 'prot: 2222', /^h:15:\d+: hosts\.1: Unrecognized key: "prot"$/],
+    'a device that is none': ["'0000:00:04.0'", 'all', /^h:20:15: hosts\.1\.devices\.0: expected a PCI address/],
+    'no device': ["['0000:00:04.0']", '[]', /^h:20:14: hosts\.1\.devices: /],
     'a device twice': ["'0000:3b:00.1'", "'0000:3b:00.0'", /^h:7:14: hosts\.0\.devices: expected each device once$/],
     'an IOMMU that is none': ['iommu: vtd', 'iommu: intel', /^h:5:12: hosts\.0\.iommu: .*"vtd"\|"amdvi"/],
-    'a name twice': ['name: spr2', 'name: spr1', /^h:12:11: hosts\.1\.name: there is a host spr1 already$/],
-    'a name that means another host': ['name: spr2', 'name: vm', /^h:12:11: hosts\.1\.name: expected a name/],
+    'a name twice': ['name: spr2', 'name: spr1', /^h:13:11: hosts\.1\.name: there is a host spr1 already$/],
+    'a name that means another host': ['name: spr2', 'name: vm', /^h:13:11: hosts\.1\.name: expected a name/],
     'a name that ssh takes for an option': ['ssh: root@spr1', 'ssh: -oProxyCommand=x', /^h:3:10: hosts\.0\.ssh: /],
-    'two ways to it': ['user: root', 'ssh: spr2', /^h:12:5: hosts\.1: expected either ssh or address$/],
-    'a command for a shell': ['[conserver, spr1]', 'conserver spr1', /^h:11:14: hosts\.0\.console: .*array/],
+    'two ways to it': ['user: root', 'ssh: spr2', /^h:13:5: hosts\.1: expected either ssh or address$/],
+    'a command for a shell': ['[conserver, spr1]', 'conserver spr1', /^h:12:14: hosts\.0\.console: .*array/],
     'a bad regular expression': ["'^6\\.12\\.'", "'('", /^h:4:13: hosts\.0\.kernel: expected a regular expression$/],
-    'a port that is none': ['port: 2222', 'port: 0', /^h:14:11: hosts\.1\.port: /],
+    'a deployment that is none': [
+      "{ kexec: { initrd: '/srv/initrd-{release}' } }",
+      'tftp',
+      /^h:11:13: hosts\.0\.deploy: expected kexec/,
+    ],
+    'a placeholder that is none': [
+      '{release}',
+      '{version}',
+      /^h:11:\d+: hosts\.0\.deploy.*\{host\}, \{kernel\}, \{image\}, \{release\}$/,
+    ],
+    'a deployment for a shell': [
+      "{ kexec: { initrd: '/srv/initrd-{release}' } }",
+      '{ command: boot }',
+      /^h:11:\d+: hosts\.0\.deploy/,
+    ],
+    'a port that is none': ['port: 2222', 'port: 0', /^h:15:11: hosts\.1\.port: /],
     'text that is not YAML': ['hosts:', 'hosts: [', /^h:\d+:\d+: /],
   };
   for (const [what, [before, after, message]] of Object.entries(mistakes)) {
@@ -58,6 +74,6 @@ describe('hosts file', () => {
 
   it('tells every mistake, a line each', () => {
     const text = FILE.replace('iommu: vtd', 'iommu: x').replace('port: 2222', 'port: 0').replace('addressBits', 'bits');
-    expect(() => parseHostsFile(text, 'h')).to.throw(UsageTrouble, /^h:5:.*\nh:6:.*\nh:14:.*$/);
+    expect(() => parseHostsFile(text, 'h')).to.throw(UsageTrouble, /^h:5:.*\nh:6:.*\nh:15:.*$/);
   });
 });

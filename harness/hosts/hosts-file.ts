@@ -7,6 +7,40 @@ import { parseWholeYaml } from '../yaml.ts';
 /** A program and its arguments, run on this machine without a shell: `[ipmitool, -H, bmc7, power, cycle]`. */
 const Words = z.array(z.string().min(1)).min(1);
 
+/** What stands in a deployment's words for what is deployed; what each is: deploy.ts. */
+export const PLACEHOLDERS = ['host', 'kernel', 'image', 'release'] as const;
+
+const knowsPlaceholders = (text: string): boolean =>
+  [...text.matchAll(/\{([^{}]*)\}/g)].every(([, name]) => PLACEHOLDERS.some((known) => known === name));
+
+/** A text in which placeholders may stand: `/srv/initrd-{release}`. */
+const Template = z
+  .string()
+  .min(1)
+  .max(4000)
+  .refine(knowsPlaceholders, {
+    error: `expected no placeholders but ${PLACEHOLDERS.map((one) => `{${one}}`).join(', ')}`,
+  });
+
+/** How a machine is brought to run another kernel. */
+const Deploy = z.union(
+  [
+    z.strictObject({
+      /** The kernel that runs boots the other one: its image, and what is said here, is copied to the machine. */
+      kexec: z.strictObject({
+        /** File on this machine; absent: none. */
+        initrd: Template.optional(),
+        /** Absent: that of the kernel that runs is kept. */
+        commandLine: Template.optional(),
+      }),
+    }),
+    /** A program that is run here, and has the machine boot the kernel. */
+    z.strictObject({ command: z.array(Template).min(1) }),
+  ],
+  'expected kexec (with initrd and commandLine, or {}) or command (a list of words)',
+);
+export type Deploy = z.infer<typeof Deploy>;
+
 /** As `ssh` takes it; nothing that it could take for an option. */
 const SshName = z.string().regex(/^(?:\w[\w.-]{0,31}@)?[A-Za-z0-9_[][\w.:%[\]-]{0,252}$/, {
   error: 'expected a host as ssh takes it (NAME or USER@NAME)',
@@ -66,7 +100,10 @@ const Lab = z
       .refine((list) => new Set(list).size === list.length, { error: 'expected each device once' }),
     /** Whether devices that are not bound to vfio-pci may be bound to it; they are given back as they were found. */
     bind: z.boolean().default(false),
+    /** Each is a command; cycle is off and on where it is not given. */
     power: z.strictObject({ off: Words.optional(), on: Words.optional(), cycle: Words.optional() }).optional(),
+    /** How the kernel that `--kernel` names comes to run there; absent: it is not deployed. */
+    deploy: Deploy.optional(),
     /** Prints the console until it is killed. */
     console: Words.optional(),
     /** Folder on the machine that its lease is kept in; absent: /var/lib/vfio-conform (root), or one in the user's home. */

@@ -1,11 +1,12 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { holderOf, type Lease, takeLease } from './lease.ts';
+import { holderOf, type Lease, type Shell, takeLease } from './lease.ts';
 import { leased } from './leased.ts';
+import { localShell } from './local-shell.ts';
 import type { SshConnection } from './ssh.ts';
 import { connectByName } from './ssh-target.ts';
-import { troubleOf } from './testing.ts';
+import { troubleOf, until } from './testing.ts';
 import { openSshd, type TestSshd } from './testing-sshd.ts';
 
 /** Controllers that are apart: each has connections of its own to the one machine. */
@@ -65,6 +66,50 @@ describe('hosts/lease', () => {
     expect(await who()).to.equal(undefined);
     await take('two');
     expect(await who()).to.equal('two');
+  });
+
+  it('is waited for as long as one has patience', async () => {
+    const first = await take('one');
+    const said: string[] = [];
+    const terms = { folder, owner: 'two', say: (line: string) => void said.push(line) };
+    const second = takeLease('lab1', connect, { ...terms, waitMs: 60_000 });
+    await until(() => said.length > 0);
+    expect(said[0]).to.match(/^lab1 is taken: one, since .*; waiting$/);
+    await first.leave();
+    held.push(await second);
+    expect(await who()).to.equal('two');
+    expect(said).to.have.length(1);
+  });
+
+  it('is the same for runs on the machine itself', async () => {
+    held.push(await takeLease('local', async () => localShell, { folder, owner: 'here' }));
+    expect(await who()).to.equal('here');
+    expect(await troubleOf(take('two'))).to.match(/^lab1 is taken: here/);
+    const local = takeLease('local', async () => localShell, { folder, owner: 'there' });
+    expect(await troubleOf(local)).to.match(/^local is taken: here/);
+  });
+
+  it('is kept by who finds that the machine forgot it with a boot, and by nobody else', async () => {
+    const lease = await take('one');
+    await rm(join(folder, 'lease'));
+    expect(await troubleOf(lease.renew()), 'in the same boot').to.match(/another took it over, and left$/);
+    let boot = 'a';
+    const rebooting = async (): Promise<Shell> => ({
+      ...localShell,
+      run: async (command, input) => {
+        const result = await localShell.run(command, input);
+        return { ...result, stdout: result.stdout.replace(/(?<= )[0-9a-f-]{36}$/m, boot) };
+      },
+    });
+    const other = await takeLease('lab1', rebooting, { folder, owner: 'two' });
+    held.push(other);
+    await rm(join(folder, 'lease'));
+    boot = 'b';
+    await other.renew();
+    expect(await who()).to.equal('two');
+    await takeOver('three');
+    boot = 'c';
+    expect(await troubleOf(other.renew())).to.match(/taken over by three/);
   });
 
   it('goes to one of many that come at once', async () => {

@@ -21,7 +21,8 @@ export interface Holder {
 /**
  * Reads `VERB TOKEN SECONDS FOLDER` and the owner, a line each, and does that under a lock (a folder, where there is no
  * flock; one that was left over is told of). The folder stays over boots: a
- * machine that panics under a run is that run's all the same. Answers `ours|held|free|gone NOW SINCE UNTIL` and the owner.
+ * machine that panics under a run is that run's all the same. Answers `ours|held|free|gone NOW SINCE UNTIL BOOT` and the owner;
+ * BOOT tells this boot of the machine from others.
  */
 const SCRIPT = `exec sh -c '
 umask 077
@@ -29,6 +30,7 @@ read -r verb token seconds folder
 read -r owner
 if [ "$folder" = - ]; then
   if [ "$(id -u)" = 0 ]; then folder=/var/lib/vfio-conform; else folder=$HOME/.vfio-conform; fi
+  { mkdir -p "$folder" && [ -w "$folder" ]; } 2> /dev/null || [ "$(id -u)" != 0 ] || folder=/run/vfio-conform-lease
 fi
 mkdir -p "$folder" || exit 1
 if command -v flock > /dev/null; then exec 9> "$folder/mutex" && flock 9 || exit 1
@@ -41,15 +43,16 @@ else
   done
   trap "rmdir \\"$mutex\\"" EXIT
 fi
+boot=-; [ -r /proc/sys/kernel/random/boot_id ] && read -r boot < /proc/sys/kernel/random/boot_id
 now=$(date +%s); held=; since=0; until=0; who=
 [ -f "$folder/lease" ] && { read -r held since until; read -r who; } < "$folder/lease"
 [ "$until" -gt "$now" ] || [ "$held" = "$token" ] || held=
 keep() {
   printf "%s %s %s\\n%s\\n" "$token" "$1" $((now + seconds)) "$owner" > "$folder/lease.new" &&
   mv "$folder/lease.new" "$folder/lease" || exit 1
-  echo ours $now $1 $((now + seconds)); echo "$owner"
+  echo ours $now $1 $((now + seconds)) $boot; echo "$owner"
 }
-say() { echo $1 $now $since $until; echo "\${who:--}"; }
+say() { echo $1 $now $since $until $boot; echo "\${who:--}"; }
 case $verb in
 take) if [ -z "$held" ]; then keep $now; elif [ "$held" = "$token" ]; then keep $since; else say held; fi ;;
 refresh) if [ "$held" = "$token" ]; then keep $since; else say gone; fi ;;
@@ -59,23 +62,37 @@ esac'`;
 
 /** Where a lease is kept, and for how long it is taken at a time. */
 export interface LeaseTerms {
-  /** Folder on the machine; absent: /var/lib/vfio-conform for root, else a folder in the user's home. */
+  /** Folder on the machine; absent: for root /var/lib/vfio-conform (/run/vfio-conform-lease where that is read-only), else one in the user's home. */
   readonly folder?: string | undefined;
   /** Longer than a program may take, so that what a lost controller left running has ended before another comes. */
   readonly seconds?: number;
   readonly owner?: string;
+  /** How long another may have it before that is trouble, in milliseconds; default: not at all. */
+  readonly waitMs?: number;
+  /** Told once that it is waited for. */
+  readonly say?: (line: string) => void;
 }
 
 const SECONDS = 300;
 
+/** What is needed of a connection: commands on the machine. */
+export type Shell = Pick<SshConnection, 'over' | 'run' | 'close'>;
+
 /** A connection to the machine, made anew when it is needed: a lease outlives connections. */
-export type Connect = () => Promise<SshConnection>;
+export type Connect = () => Promise<Shell>;
+
+/** Between two tries to take a machine that another has, in milliseconds. */
+const WAIT_MS = 2000;
 
 export interface Lease {
   /** Returns when the machine is known to be ours still. Throws HostTrouble when it is not, from then on always. */
   confirm(): Promise<void>;
+  /** The same, and refreshes it now: after a boot, which a machine without a disk forgets its lease over. */
+  renew(): Promise<void>;
   /** Resolves when another has it, or nobody could be asked until its time was out; never for one that was given back. */
   readonly lost: Promise<string>;
+  /** Has `listener` called whenever that happens from now on. */
+  onLost(listener: () => void): void;
   /** Gives it back. Never throws. */
   leave(): Promise<void>;
 }
@@ -88,25 +105,44 @@ export const takeLease = async (name: string, connect: Connect, terms: LeaseTerm
   const { seconds = SECONDS, owner = ourselves() } = terms;
   const line = createLine(connect);
   const token = randomUUID();
-  const ask = async (verb: string): Promise<Answer> =>
-    tell(await line.get(), name, { verb, token, seconds, owner }, terms);
+  let boot = '';
+  const ask = async (verb: string): Promise<Answer> => {
+    const answer = await tell(await line.get(), name, { verb, token, seconds, owner }, terms);
+    if (answer.kind === 'ours') boot = answer.boot;
+    return answer;
+  };
+  /** What the machine forgot with a boot, and nobody took since, is ours still. */
+  const refresh = async (): Promise<Answer> => {
+    const answer = await ask('refresh');
+    return answer.kind === 'gone' && answer.until === 0 && answer.boot !== boot ? ask('take') : answer;
+  };
   try {
-    const { kind, ...holder } = await ask('take');
-    if (kind !== 'ours') throw new HostTrouble(`${name} is taken: ${holderText(holder)}; wait, or ask them`);
+    const until = performance.now() + (terms.waitMs ?? 0);
+    for (let told = false; ; told = true) {
+      const { kind, ...holder } = await ask('take');
+      if (kind === 'ours') break;
+      const taken = `${name} is taken: ${holderText(holder)}`;
+      if (performance.now() >= until) throw new HostTrouble(`${taken}; wait, or ask them`);
+      if (!told) terms.say?.(`${taken}; waiting`);
+      await new Promise((resolve) => setTimeout(resolve, WAIT_MS));
+    }
   } catch (cause) {
     line.close();
     throw cause;
   }
   const beat = createHeartbeat(seconds * 1000, async () => {
-    const { kind, ...holder } = await ask('refresh').catch((cause: unknown) => {
+    const { kind, ...holder } = await refresh().catch(async () => {
+      // The connection may have ended without a word, as with a boot.
       line.close();
-      throw cause;
+      return refresh();
     });
     return kind === 'ours' ? undefined : `the lease of ${name} is lost: ${lostText(holder)}`;
   });
   return {
     confirm: beat.confirm,
+    renew: beat.renew,
     lost: beat.lost,
+    onLost: beat.onLost,
     leave: async () => {
       beat.end();
       await ask('leave').catch(() => undefined);
@@ -118,7 +154,7 @@ export const takeLease = async (name: string, connect: Connect, terms: LeaseTerm
 /** Who has a machine; `undefined` when nobody does. Throws HostTrouble. */
 export const holderOf = async (
   name: string,
-  connection: SshConnection,
+  connection: Shell,
   { folder }: LeaseTerms = {},
 ): Promise<Holder | undefined> => {
   const words = { verb: 'who', token: '-', seconds: 0, owner: '-' };
@@ -135,12 +171,13 @@ const lostText = (holder: Holder): string =>
 
 interface Answer extends Holder {
   readonly kind: 'ours' | 'held' | 'free' | 'gone';
+  readonly boot: string;
 }
 
-const ANSWER = /^(ours|held|free|gone) (\d{1,12}) (\d{1,12}) (\d{1,12})\n([^\n]*)$/;
+const ANSWER = /^(ours|held|free|gone) (\d{1,12}) (\d{1,12}) (\d{1,12}) ([0-9a-f-]{1,36})\n([^\n]*)$/;
 
 const tell = async (
-  connection: SshConnection,
+  connection: Shell,
   name: string,
   asked: { readonly verb: string; readonly token: string; readonly seconds: number; readonly owner: string },
   { folder = '-' }: LeaseTerms,
@@ -149,7 +186,8 @@ const tell = async (
   const input = `${asked.verb} ${asked.token} ${asked.seconds} ${folder}\n${owner}\n`;
   const { stdout, stderr } = await connection.run(SCRIPT, Buffer.from(input));
   // A login shell may print text of its own first.
-  const [, kind, now, since, until, who = ''] = ANSWER.exec(stdout.trimEnd().split('\n').slice(-2).join('\n')) ?? [];
+  const [, kind, now, since, until, boot = '', who = ''] =
+    ANSWER.exec(stdout.trimEnd().split('\n').slice(-2).join('\n')) ?? [];
   if (kind === undefined) {
     throw new HostTrouble(
       `the lease of ${name} cannot be kept: ${printable(stderr.split('\n')[0] ?? '') || 'no answer'}`,
@@ -157,6 +195,7 @@ const tell = async (
   }
   return {
     kind: kind as Answer['kind'],
+    boot,
     ...{ now: Number(now), since: Number(since), until: Number(until), owner: printable(who) },
   };
 };
@@ -164,8 +203,8 @@ const tell = async (
 const printable = (text: string): string => text.replace(/[^\x20-\x7e]/g, '?').slice(0, 200);
 
 /** One connection, kept while it lasts. */
-const createLine = (connect: Connect): { get(): Promise<SshConnection>; close(): void } => {
-  let connection: SshConnection | undefined;
+const createLine = (connect: Connect): { get(): Promise<Shell>; close(): void } => {
+  let connection: Shell | undefined;
   return {
     get: async () => {
       if (connection === undefined || connection.over !== undefined) connection = await connect();

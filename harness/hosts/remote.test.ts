@@ -107,6 +107,22 @@ describe('hosts/remote', () => {
     expect((await host.run(VERSION, DEADLINES)).ending).to.deep.equal({ kind: 'done' });
   });
 
+  it('is reached once more when it goes down while it is made ready', async () => {
+    let times = 0;
+    const host = await open({
+      comesBackMs: 60_000,
+      prepare: async (connection) => {
+        times++;
+        if (times !== 2) return;
+        for (const session of childrenOf(server.process().pid ?? 0)) process.kill(session, 'SIGKILL');
+        await connection.run('true');
+      },
+    });
+    await host.recover();
+    expect(times).to.equal(3);
+    expect((await host.run(VERSION, DEADLINES)).ending).to.deep.equal({ kind: 'done' });
+  });
+
   it('tells that the helper was killed in mid-program, and starts another', async () => {
     const host = await open();
     const { run, pid } = await startWaiting(host);

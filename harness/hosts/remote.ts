@@ -28,6 +28,8 @@ export interface RemoteOptions {
   readonly reach?: (times?: SshTimes) => Promise<SshConnection>;
   readonly label?: string;
   readonly times?: SshTimes;
+  /** Brings it to run the kernel that it must, which may be another boot and another connection; the given one is closed then. */
+  readonly deploy?: (connection: SshConnection) => Promise<SshConnection>;
   /** Made ready before the helper starts, each time that it is reached; and given back before it is left. */
   readonly prepare?: (connection: SshConnection) => Promise<void>;
   readonly restore?: (connection: SshConnection) => Promise<void>;
@@ -124,6 +126,8 @@ export const openRemoteHost = async (options: RemoteOptions): Promise<Host> => {
         await leave(running);
         throw cause;
       });
+      // It may have booted for longer than its lease lasts, which is confirmed before anything runs.
+      abandoned = false;
       if (closed) await leave(running);
       check();
     },
@@ -167,9 +171,15 @@ const comeBack = async (options: RemoteOptions, givenUp: () => boolean): Promise
   }
 };
 
+const stay = async (connection: SshConnection): Promise<SshConnection> => connection;
+
 const bringUp = async (options: RemoteOptions): Promise<Running> => {
   const name = labelOf(options);
-  const connection = await reach(options);
+  const found = await reach(options);
+  const connection = await (options.deploy ?? stay)(found).catch((cause: unknown) => {
+    found.close();
+    throw cause;
+  });
   let running: Running | undefined;
   try {
     await options.prepare?.(connection);
@@ -186,8 +196,12 @@ const bringUp = async (options: RemoteOptions): Promise<Running> => {
     running = { connection, session };
     return running;
   } catch (cause) {
+    // The connection tells of its end after its commands do.
+    await new Promise((resolve) => setImmediate(resolve));
+    const wentDown = connection.over !== undefined && cause instanceof HostTrouble;
     connection.close();
-    throw cause;
+    // It was reached while it went down, and may come back.
+    throw wentDown ? new UnreachableHost(cause.message, { cause }) : cause;
   }
 };
 

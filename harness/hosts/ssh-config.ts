@@ -62,14 +62,15 @@ export const parseSettings = (text: string, agentSocket: string | undefined): Ss
     throw new HostTrouble(`ProxyCommand is not supported (for ${host}): use ProxyJump in the SSH configuration`);
   }
   const expand = (path: string): string => expandPath(path, { h: host, r: user, d: homedir() });
-  const name = one('hostkeyalias') ?? host;
+  // ssh takes an alias as it stands, whatever the port.
+  const knownAs = one('hostkeyalias') ?? (port === 22 ? host : `[${host}]:${port}`);
   const agent = agentOf(one('identityagent'), agentSocket);
   const jump = one('proxyjump');
   return {
     host,
     port,
     user,
-    knownAs: port === 22 ? name : `[${name}]:${port}`,
+    knownAs,
     knownHostsFiles: [...all('userknownhostsfile'), ...all('globalknownhostsfile')]
       .flatMap((files) => files.split(' '))
       .filter((path) => path !== '' && path !== 'none')

@@ -1,4 +1,4 @@
-import { connect, createServer, type Socket, type Server as TcpServer } from 'node:net';
+import { connect, createServer, Socket, type Server as TcpServer } from 'node:net';
 import { expect } from 'chai';
 import ssh2, { type Connection, type ServerChannel } from 'ssh2';
 import { createClientKey } from '../kernels/keys.ts';
@@ -27,7 +27,7 @@ describe('hosts/ssh', () => {
   };
 
   /** An SSH server on this machine that lets one key in and carries out one command. */
-  const serve = async (command: Command, allowed = CLIENT_KEY.authorizedKey): Promise<number> => {
+  const serve = async (command: Command, allowed = CLIENT_KEY.authorizedKey, inOnePacket = false): Promise<number> => {
     const key = ssh2.utils.parseKey(allowed);
     if (key instanceof Error) throw key;
     const server = new ssh2.Server({ hostKeys: [HOST_KEY.privateKey] }, (connection) => {
@@ -39,6 +39,11 @@ describe('hosts/ssh', () => {
       });
       connection.on('session', (accept) => {
         accept().on('exec', (take, refuse) => {
+          const socket: unknown = Reflect.get(connection, '_sock');
+          if (inOnePacket && socket instanceof Socket) {
+            socket.cork();
+            setImmediate(() => socket.uncork());
+          }
           if (command === undefined) refuse();
           else command(take(), connection);
         });
@@ -86,6 +91,13 @@ describe('hosts/ssh', () => {
     expect(connection.over).to.equal(undefined);
     connection.close();
     expect(connection.over).to.equal('the connection to lab1 was closed by us');
+  });
+
+  it('knows how a command ended that was over at once', async () => {
+    const port = await serve(answer('', 3), CLIENT_KEY.authorizedKey, true);
+    const connection = await connectSsh(target(port), TIMES);
+    expect(await connection.run('x')).to.deep.equal({ stdout: '', stderr: 'a warning', status: 3 });
+    connection.close();
   });
 
   it('gives a command its input', async () => {

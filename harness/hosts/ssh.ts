@@ -125,6 +125,7 @@ export const connectSsh = async (target: SshTarget, times: SshTimes = SSH_TIMES)
     over ??= reasonOf(target, error);
   });
 
+  const statuses: Statuses = new WeakMap();
   const open = (command: string): Promise<ClientChannel> =>
     new Promise((resolve, reject) => {
       const fail = (reason: string, cause?: unknown): void => {
@@ -149,6 +150,8 @@ export const connectSsh = async (target: SshTarget, times: SshTimes = SSH_TIMES)
         }
         clearTimeout(timer);
         client.off('close', onClose);
+        // A quick command has ended within the same packet: whoever listens after a turn of the event loop hears nothing of it.
+        channel.once('exit', (code: number | null) => void statuses.set(channel, code ?? undefined));
         resolve(channel);
       });
     });
@@ -158,7 +161,7 @@ export const connectSsh = async (target: SshTarget, times: SshTimes = SSH_TIMES)
       return over;
     },
     open,
-    run: async (command, input) => finish(await open(command), target, times, () => over, input),
+    run: async (command, input) => finish(await open(command), statuses, target, times, () => over, input),
     close: () => {
       over ??= `the connection to ${target.name} was closed by us`;
       client.destroy();
@@ -166,9 +169,13 @@ export const connectSsh = async (target: SshTarget, times: SshTimes = SSH_TIMES)
   };
 };
 
+/** How commands ended, those that did; `undefined` for a signal. */
+type Statuses = WeakMap<ClientChannel, number | undefined>;
+
 /** Gives a command its input, and collects what it prints until it ends. */
 const finish = (
   channel: ClientChannel,
+  statuses: Statuses,
   target: SshTarget,
   times: SshTimes,
   over: () => string | undefined,
@@ -177,7 +184,6 @@ const finish = (
   new Promise((resolve, reject) => {
     const output = { stdout: '', stderr: '' };
     let bytes = 0;
-    let status: number | null | undefined;
     const fail = (reason: string): void => {
       clearTimeout(timer);
       channel.destroy();
@@ -194,15 +200,12 @@ const finish = (
     };
     channel.on('data', collect('stdout'));
     channel.stderr.on('data', collect('stderr'));
-    channel.on('exit', (code: number | null) => {
-      status = code;
-    });
     channel.on('error', (error: Error) => fail(`a command on ${target.name} failed: ${oneLine(error.message)}`));
     channel.on('close', () => {
       clearTimeout(timer);
       // A command that ended says how; without that only the connection did.
-      if (status === undefined) fail(over() ?? `the connection to ${target.name} was cut`);
-      else resolve({ ...output, status: status ?? undefined });
+      if (statuses.has(channel)) resolve({ ...output, status: statuses.get(channel) });
+      else fail(over() ?? `the connection to ${target.name} was cut`);
     });
     channel.end(input === undefined ? undefined : Buffer.from(input));
   });

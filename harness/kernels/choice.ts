@@ -98,6 +98,22 @@ const kernelOf = async (choice: KernelChoice, patches: readonly Patch[], cache: 
     ? fetchKernel(await readManifest(choice.base), { cache, patches })
     : readOwnKernel(choice.own);
 
+/**
+ * A kernel as it is deployed to a machine: its image and what `uname -r` says on it. Its modules are the machine's own, so a series
+ * that only patches modules cannot be. Throws UsageTrouble, HostTrouble.
+ */
+export const kernelToDeploy = async (
+  choice: KernelChoice,
+  cache: string,
+): Promise<Pick<Kernel, 'image' | 'release'>> => {
+  if (choice.patches !== undefined && !(await isBuiltWhole(choice))) {
+    throw new UsageTrouble(
+      `${choice.name} is patched modules on ${choice.base}, which are not deployed: build the kernel with them, and name its image in --kernel`,
+    );
+  }
+  return kernelOf(choice, await patchesOf(choice), cache);
+};
+
 /** Whether a kernel of a manifest is built from source, and its patches with it. */
 const isBuiltWhole = async ({ base, own }: KernelChoice): Promise<boolean> =>
   own === undefined && (await readManifest(base)).config !== undefined;

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { UsageTrouble } from '../trouble.ts';
 import { parseYaml } from '../yaml.ts';
@@ -10,12 +11,22 @@ const name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,40}$/, 'expected small lette
 const word = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,60}$/, 'expected letters, digits, dots, dashes and _');
 const features = z.array(word).max(20).default([]);
 
-const LabHost = z.strictObject({
+/** A machine that is used as it is found, with the devices that may be used. */
+const FoundHost = z.strictObject({
   name: word,
   /** As `--host` takes it. */
   host: z.string().regex(/^(local|ssh:[^\s-]\S{0,200})$/, 'expected local or ssh:NAME'),
   devices: z.array(z.string().regex(/^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/, 'expected a PCI address')).min(1),
 });
+
+/** A machine of a hosts file, which says all else of it. */
+const NamedHost = z.strictObject({
+  name: word,
+  /** That file; in a file of classes relative to that one, in a plan absolute: the same on every controller. */
+  hosts: z.string().min(1).max(4096),
+});
+
+const LabHost = z.union([FoundHost, NamedHost], 'expected a name, and either host and devices or hosts (a hosts file)');
 
 /** A class: a guest on whatever machine runs the cell (or no host), or machines of a lab with the devices that may be used. */
 export const HostClass = z.union(
@@ -23,7 +34,7 @@ export const HostClass = z.union(
     z.strictObject({ name, features, host: z.enum(['vm', 'none']) }),
     z.strictObject({ name, features, hosts: z.array(LabHost).min(1).max(1000) }),
   ],
-  'expected a name, features, and either host (vm or none) or hosts with name, host and devices',
+  'expected a name, features, and either host (vm or none) or hosts, each with a name and either host and devices or hosts (a hosts file)',
 );
 export type HostClass = z.infer<typeof HostClass>;
 
@@ -45,8 +56,15 @@ export const readClasses = (path: string | undefined): readonly HostClass[] => {
   const names = [...classes.map((one) => one.name), ...classes.flatMap((one) => hostsOf(one).map((host) => host.name))];
   const twice = names.find((one, at) => names.indexOf(one) !== at);
   if (twice !== undefined) throw new UsageTrouble(`${path}: ${JSON.stringify(twice)} is named twice`);
-  return [...classes, ...BUILT_IN.filter((one) => !names.includes(one.name))];
+  const found = classes.map((one) =>
+    'hosts' in one ? { ...one, hosts: one.hosts.map((host) => placed(host, path)) } : one,
+  );
+  return [...found, ...BUILT_IN.filter((one) => !names.includes(one.name))];
 };
+
+/** A host with the place of its hosts file as this machine has it. */
+const placed = (host: z.infer<typeof LabHost>, beside: string): z.infer<typeof LabHost> =>
+  'hosts' in host ? { ...host, hosts: resolve(dirname(beside), host.hosts) } : host;
 
 const textOf = (path: string): string => {
   try {
@@ -84,5 +102,6 @@ export const hostOptions = (one: HostClass, on: string | undefined): readonly st
   if (host === undefined) {
     throw new UsageTrouble(`the class ${one.name} has no host ${JSON.stringify(on)}; there are: ${names}`);
   }
+  if ('hosts' in host) return ['--hosts', host.hosts, '--host', host.name];
   return ['--host', host.host, ...host.devices.flatMap((address) => ['--device', address])];
 };

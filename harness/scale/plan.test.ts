@@ -109,6 +109,13 @@ const classesFrom = (text: string) =>
 const HOST = "{ name: spr1, host: 'ssh:spr1', devices: ['0000:3b:00.0'] }";
 
 describe('host classes', () => {
+  it('have machines of hosts files, which stand beside their own file', async () => {
+    const [one = VM] = await classesFrom('classes: [{ name: smmu, hosts: [{ name: altra1, hosts: lab/hosts.yaml }] }]');
+    const [option, file = '', ...host] = hostOptions(one, undefined);
+    expect([option, ...host]).to.deep.equal(['--hosts', '--host', 'altra1']);
+    expect(file).to.match(/^\/.*\/lab\/hosts\.yaml$/);
+  });
+
   it('are guests, or machines of a lab with their devices', async () => {
     const classes = await classesFrom(`classes: [{ name: vtd, features: [vtd], hosts: [${HOST}] }]`);
     expect(classes.map(({ name }) => name)).to.deep.equal(['vtd', 'vm', 'none']);

@@ -53,24 +53,34 @@ export interface ScriptPaths {
   readonly report: string;
 }
 
-/** What a task exits with that ended in trouble for the last time: Slurm is not to begin it again. */
-const GIVEN_UP = 69;
-
 /** The script of an array's tasks; its argument is the file with the numbers of its cells, a line each. */
-export const cellScript = ({ node, bin, plan, out }: ScriptPaths, attempts: number): string =>
+export const cellScript = ({ node, bin, plan, out }: ScriptPaths): string =>
   [
     '#!/bin/sh',
-    '# One cell of a plan, by the number of the task. Trouble (75) puts the task back into the queue, for any host of the class.',
+    '# One cell of a plan, by the number of the task.',
     `number=$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" "$1")`,
-    `${[node, bin, 'cell'].map(shellWord).join(' ')} "$number" ${['--plan', plan, '--out', out].map(shellWord).join(' ')}`,
-    'status=$?',
-    '[ "$status" = 75 ] || exit "$status"',
-    `[ "\${SLURM_RESTART_COUNT:-0}" -lt ${attempts - 1} ] || exit ${GIVEN_UP}`,
-    '# Slurm ends this task then. One that ended by itself meanwhile could be taken for done, and would not begin again.',
-    `scontrol requeue "\${SLURM_ARRAY_JOB_ID}_\${SLURM_ARRAY_TASK_ID}" && exec sleep 600`,
-    'exit 75',
+    `exec ${[node, bin, 'cell'].map(shellWord).join(' ')} "$number" ${['--plan', plan, '--out', out].map(shellWord).join(' ')}`,
     '',
   ].join('\n');
+
+/**
+ * The script of the job that comes after all arrays while cells may be tried again: it submits those that ended in trouble. (A
+ * task that requeues itself is taken for done by Slurm 22.05 now and then.)
+ */
+export const nextScript = (
+  { node, bin, plan, out }: ScriptPaths,
+  attempts: number,
+  options: readonly string[],
+  merge: string,
+): string => {
+  const words = [node, bin, 'slurm', 'submit', plan, '--out', out, '--attempts', `${attempts}`];
+  return [
+    '#!/bin/sh',
+    '# What ended in trouble is tried again. Where Slurm takes no more, what there is is merged.',
+    `${[...words, ...options.map((option) => `--option=${option}`)].map(shellWord).join(' ')} || exec ${shellWord(merge)}`,
+    '',
+  ].join('\n');
+};
 
 /** The script of the job that comes after all arrays. */
 export const mergeScript = ({ node, bin, plan, out, report }: ScriptPaths): string =>

@@ -43,7 +43,7 @@ export const run: Command = {
     {
       name: 'kernel',
       value: 'NAME',
-      says: 'kernel that the vm boots (default 6.1; see list kernels), several (6.1,6.12), or the path of an image',
+      says: 'kernel that the vm boots (default 6.1; see list kernels), several (6.1,6.12), or the path of an image; it is deployed to a machine of --hosts that says how',
     },
     { name: 'modules', value: 'DIR', says: 'modules of an image of your own: its lib/modules/RELEASE' },
     {
@@ -96,6 +96,11 @@ export const run: Command = {
       value: 'N',
       says: 'how often a case is tried again whose host was lost (default 1); a finding never is',
     },
+    {
+      name: 'wait',
+      value: 'TIME',
+      says: 'how long it waits for a machine that another run has (default 0s; 6m with --resume, for its own lease)',
+    },
     { name: 'timeout', value: 'TIME', says: 'ends the run after this time: 90s, 15m, 2h (default 1h)' },
   ],
   examples: [
@@ -145,10 +150,13 @@ const runSuites = async (given: Given, resumption?: Resumption): Promise<number>
   const request: HostRequest = {
     host: given.text('host') ?? 'vm',
     kernel: await kernelGiven(given),
+    isKernelAsked: given.on('kernel') || given.on('patches'),
     ...(await labGiven(given)),
     devices: given.texts('device'),
     ...(given.text('iommu') === undefined ? {} : { iommu: iommuProfileNamed(given.text('iommu') ?? '') }),
     jobs: wholeNumber('jobs', given.text('jobs') ?? '1', 1, 8),
+    // What was cut off may have a lease yet, for five minutes at most.
+    waitMs: duration('wait', given.text('wait') ?? (resumption === undefined ? '0s' : '6m'), 0),
     counts: createKernelCounts(),
     say: (line) => console.error(line),
   };

@@ -12,8 +12,8 @@ export const slurm: Command = {
   summary: 'Has a Slurm cluster run a plan: a node for each test host, a task for each cell, a merge at the end.',
   usage: 'submit PLAN [OPTIONS] | nodes --classes FILE',
   about: [
-    'submit: an array of jobs for each class of hosts, with its features as constraint; a task that ends in trouble (75) goes back',
-    'into the queue; when all have ended, a job merges them. Cells that were run before are not run again. Every node must see the',
+    'submit: an array of jobs for each class of hosts, with its features as constraint; when all have ended,',
+    'those that ended in trouble (75) are submitted again; then a job merges them. Cells that were run before are not run again. Every node must see the',
     'plan, --out and this installation under the same paths.',
     'nodes: the lines of slurm.conf for the test hosts of a file of classes, served by this machine (slurmd -N NAME).',
     'exit codes: 0 submitted; with --wait that of the merge; 64 also when no node could run a cell',
