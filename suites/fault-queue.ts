@@ -9,7 +9,7 @@ import {
 import { clause, each, inline, type Memory, pointerTo, type Scenario, test } from '../harness/cases/index.ts';
 import { type Context, openIommufd, openWithMock } from '../harness/cases/iommufd.ts';
 import { allocTable, attachMockAs, PARENT, replaceMock } from '../harness/cases/page-tables.ts';
-import { besideHardware } from '../harness/cases/viommus.ts';
+import { allocNested, allocVdevice, allocViommu, besideHardware } from '../harness/cases/viommus.ts';
 import * as commands from '../harness/uapi/iommufd-commands.ts';
 import * as mock from '../harness/uapi/iommufd-test.ts';
 import { POLLIN, POLLOUT, POLLRDNORM } from '../harness/uapi/poll.ts';
@@ -93,6 +93,18 @@ clause('fault-queue/alloc', () => {
     holds(queue, 1, 2);
     queue.close().succeeds();
     openIommufd(s).alloc(1);
+  });
+  test('a second descriptor of its file', (s) => {
+    const { c, queue } = ready(s);
+    s.main.does({ op: 'dup', fd: 'second', from: queue.fd });
+    faults(c, 1);
+    queue.close().succeeds();
+    replaceMock(c, MOCK, 1).returns(0);
+    c.destroy(TABLE).returns(0);
+    c.destroy(QUEUE).refused('EBUSY');
+    s.main.does({ op: 'readfd', fd: 'second', size: BigInt(FAULT_BYTES) }).returns(0);
+    s.main.does({ op: 'close', fd: 'second' }).succeeds();
+    c.destroy(QUEUE).returns(0);
   });
   test('a child reads on', (s) => {
     const { c, queue } = ready(s);
@@ -201,6 +213,17 @@ clause('hwpt/alloc-unknown-fault-queue', () => {
   );
 });
 
+clause('hwpt/alloc-unknown-fault-queue', () => {
+  test('of another opening', (s) => {
+    const { c } = ready(s);
+    const other = openIommufd(s);
+    for (const id of [1, 2, 3, 4, 5, 6]) other.alloc(id);
+    const queue = allocFaultQueue(s, other);
+    queue.said.returns(0).shows(ID_AT, u32(7));
+    allocTable(c, { dev_id: DEVICE, flags: FAULT, fault_id: 7 }).refused('ENOENT');
+  });
+});
+
 clause('hwpt/alloc', () => {
   test('a fault queue that nobody asks for is not looked at', (s) => {
     const { c, queue } = ready(s);
@@ -248,6 +271,30 @@ clause('fault-queue/delivers', () => {
         .returns(FAULT_BYTES)
         .shows(0, shown({ pasid: 5 }));
     holds(queue);
+  });
+  test('from a page table nested in a virtual IOMMU', (s) => {
+    const { c, queue } = ready(s);
+    allocTable(c, { dev_id: DEVICE, flags: PARENT }).returns(0);
+    allocViommu(c, { hwpt_id: 4 }).returns(0);
+    allocNested(s, c, { pt_id: 7, flags: FAULT, fault_id: 99 }).refused('ENOENT');
+    allocNested(s, c, { pt_id: 7, flags: FAULT, fault_id: QUEUE }).returns(0);
+    allocVdevice(c, 1n, { viommu_id: 7 }).returns(0);
+    replaceMock(c, MOCK, 8).returns(0);
+    faults(c, 2);
+    fault(c, { pasid: 9 }).returns(0);
+    for (const page of [1, 2])
+      queue
+        .read(FAULT_BYTES)
+        .returns(FAULT_BYTES)
+        .shows(0, shown({ addr: BigInt(page) * PAGE }));
+    queue
+      .read(FAULT_BYTES)
+      .returns(FAULT_BYTES)
+      .shows(0, shown({ pasid: 9 }));
+    replaceMock(c, MOCK, TABLE).returns(0);
+    c.destroy(8).returns(0);
+    c.destroy(9).returns(0);
+    c.destroy(7).returns(0);
   });
   test('nowhere without a queue', (s) => {
     const { c, queue } = ready(s);

@@ -187,6 +187,16 @@ clause('veventq/loses', () => {
   });
 });
 
+clause('veventq/delivers-without-memory', () => {
+  test('into an empty queue', (s) => {
+    const { c, queue } = withEvents(s, 1);
+    failingAllocations(s).each(1, 1, () => void event(c));
+    queue.read(12);
+    event(c).returns(0);
+    queue.read(12).returns(12);
+  });
+});
+
 clause('veventq/read', () => {
   test('what is lost, while an allocation fails', (s) => {
     const { c, queue } = withEvents(s, 1);

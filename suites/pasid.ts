@@ -154,6 +154,30 @@ clause('pasid/attach', () => {
   });
 });
 
+clause('pasid/attach-id', () => {
+  test('of the page table that an IO address space gives', (s) => {
+    const c = ready(s);
+    detachPasid(c, 0).returns(0);
+    attachPasid(c, 0, IOAS).returns(0).shows(PT_AT, u32(NEXT));
+  });
+  test('of the page table that was named', (s) => {
+    const c = ready(s);
+    attachPasid(c, PASID, OTHER).returns(0).shows(PT_AT, u32(OTHER));
+    detachPasid(c, PASID).returns(0);
+  });
+});
+
+clause('pasid/replace-id', () => {
+  test('of the page table that an IO address space gives', (s) => {
+    replacePasid(ready(s), 0, IOAS).returns(0).shows(PT_AT, u32(NEXT));
+  });
+  test('of the page table that was named', (s) => {
+    const c = attached(s);
+    replacePasid(c, PASID, OWN).returns(0).shows(PT_AT, u32(OWN));
+    detachPasid(c, PASID).returns(0);
+  });
+});
+
 clause('pasid/attach-twice', () => {
   each(
     { 'the same page table': OTHER, 'another one': OWN, 'an IO address space': IOAS, 'one that is not for PASIDs': 4 },
