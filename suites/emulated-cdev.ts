@@ -385,6 +385,17 @@ clause('access/rw', () => {
     memory.read(PAGE - 3n, 6n).shows(0, Uint8Array.of(1, 4, 4, 4, 4, 1));
     memory.read(0n, 2n).shows(0, Uint8Array.of(4, 1));
   });
+  test('by a thread of the kernel it reads what the process may only read, whoever asks', (s) => {
+    const { d, memory } = attached(s);
+    memory.fill(2);
+    memory.protect('r');
+    const child = s.main.forks();
+    const asked = d.of(child);
+    asked.readsByThread(BASE + PAGE - 1n, 2).succeeds();
+    d.holds(2, 2, 0);
+    asked.reads(BASE + PAGE - 1n, 2).refused('EFAULT');
+    asked.writesByThread(BASE + PAGE - 1n, 2).refused('EFAULT');
+  });
   test('a file, by a thread of the kernel', (s) => {
     const { c, d } = attached(s);
     const fd = s.main.memfd(SIZE);

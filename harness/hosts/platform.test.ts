@@ -159,6 +159,24 @@ describe('hosts/platform', () => {
     });
   }
 
+  const EMULATED = 'vfio-emulated.0';
+  const platformDevice = `/sys/bus/platform/devices/${EMULATED}`;
+  for (const [title, folder, cdev] of [
+    ['with its own file', { [`${platformDevice}/vfio-dev/vfio9/dev`]: '511:9\n' }, '/dev/vfio/devices/vfio9'],
+    ['without one', {}, undefined],
+  ] as const)
+    it(`finds devices without an IOMMU, ${title}`, async () => {
+      const { groups } = await read({
+        ...MACHINE,
+        [`/sys/bus/platform/drivers/vfio-emulated/${EMULATED}/uevent`]: '',
+        [`${platformDevice}/vfio_group`]: '/dev/vfio/7\n',
+        ...folder,
+      });
+      const { devices, ...group } = groups.at(-1) ?? { devices: [] };
+      expect(group).to.include({ name: 'emulated0', path: '/dev/vfio/7', emulated: true });
+      expect(devices.map((device) => [device.address, device.cdev])).to.deep.equal([[EMULATED, cdev]]);
+    });
+
   it('leaves relaxable regions to VFIO', async () => {
     const regions = '0x0 0xffffff direct-relaxable\n0x1000000 0x1ffffff direct\n0xfee00000 0xfeefffff msi\n';
     const { groups } = await read({ ...MACHINE, '/sys/kernel/iommu_groups/2/reserved_regions': regions });

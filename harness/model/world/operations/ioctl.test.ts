@@ -146,6 +146,19 @@ describe('the argument of an ioctl', () => {
     ).to.deep.equal(['any', '0', '0', '0 0708????', '0', '0 01010708' + '01????01']);
   });
 
+  it('may hold a descriptor that the call made, and not when it lies in memory', () => {
+    expect(
+      take(
+        `main open fd /probe
+        main mem ram 0x1000
+        main ioctl fd 1 [00*8] to=made at=4
+        main ioctl made 1 =0
+        main ioctl fd 1 &ram+0x0 to=other at=4`,
+        () => [{ at: 4, bytes: 4, clause: EDU }],
+      ).slice(2),
+    ).to.deep.equal(['0 ????????', 'open', 'open']);
+  });
+
   it('must name what is there', () => {
     expect(
       take(
