@@ -30,6 +30,7 @@ describe('chaos', () => {
     expect(figures.wrong).to.deep.equal([]);
     expect(figures.panics).to.be.at.least(BLOWS);
     expect(figures.kills).to.be.at.least(BLOWS);
+    expect(figures.others).to.equal(others().length);
     await rm(folder, { recursive: true });
   }).timeout(120_000 + BLOWS * 120_000);
 });

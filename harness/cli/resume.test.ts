@@ -62,7 +62,7 @@ describe('run --resume', () => {
   };
 
   /** `VFIO_CONFORM_CHAOS=50 VFIO_CONFORM_SEED=1` tears it at 50 places. */
-  const TEARS = Number(process.env['VFIO_CONFORM_CHAOS'] ?? 3);
+  const TEARS = Number(process.env['VFIO_CONFORM_CHAOS'] ?? 2);
   const SEED = Number(process.env['VFIO_CONFORM_SEED'] ?? 1);
 
   it('tells the same when the controller lost its power, wherever that left the journal', async () => {

@@ -83,8 +83,11 @@ export const chaos = async (options: ChaosOptions): Promise<Figures> => {
     const other = others.shift();
     if (other !== undefined) blows.splice(Math.floor(random() * (blows.length + 1)), 0, other);
     const report = join(options.folder, `run${++figures.runs}`);
+    const dealt = figures.others;
     const most = await disturb(options, path, report, blows, undisturbed.cases.length, random, figures);
     figures.named += checkReport(report, undisturbed, { most, isNamed, figures });
+    // No guest ran at that time.
+    if (other !== undefined && figures.others === dealt) others.push(other);
     options.say(`run ${figures.runs}: ${JSON.stringify({ ...figures, wrong: figures.wrong.length })}`);
   }
   return figures;
