@@ -1,4 +1,4 @@
-import { IOMMU_TYPE_DEFAULT, IOMMU_VIOMMU_ALLOC, iommuViommuAlloc } from '../../../uapi/iommufd-commands.ts';
+import { IOMMU_VIOMMU_ALLOC, iommuViommuAlloc } from '../../../uapi/iommufd-commands.ts';
 import { IOMMU_VIOMMU_TYPE_SELFTEST } from '../../../uapi/iommufd-test.ts';
 import { offsetOf, sizeOf } from '../../../uapi/struct.ts';
 import { field, type Objection, objection, request } from '../../clauses.ts';
@@ -9,12 +9,12 @@ import type { Process } from '../../world/process.ts';
 import { NEXT_ID } from '../ids.ts';
 import type { Context, Device, Other, PageTable } from '../state.ts';
 import { newMemory, type ViommuData, viommuDataOf, writeData } from './memory.ts';
+import { ERRNOS, refusedArguments, refusedReserved } from './refusals.ts';
 import type { ViommuMemory } from './state.ts';
 
 /* Virtual IOMMUs. */
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_VIOMMU_ALLOC';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const SOURCE = 'iommufd_viommu_alloc_ioctl(), drivers/iommu/iommufd/viommu.c';
 const MOCK = 'mock_viommu_init(), drivers/iommu/iommufd/selftest.c';
 
@@ -86,30 +86,8 @@ type Stated = Omit<Objection<AllocCall>, 'kind' | 'to' | 'level'>;
 const refuses = (stated: Stated): Objection<AllocCall> => objection(ALLOC, { level: 'must', ...stated });
 
 const OBJECTIONS = [
-  refuses({
-    id: 'viommu/alloc-flags',
-    says: 'Flags other than 0 are refused with EOPNOTSUPP.',
-    source: `${HEADER}: flags: Must be 0; ${ERRNOS}: EOPNOTSUPP`,
-    stage: 'arguments',
-    errnos: ['EOPNOTSUPP'],
-    when: ({ asked }) => asked.flags !== 0,
-  }),
-  refuses({
-    id: 'viommu/alloc-reserved',
-    says: 'A reserved field that is not 0 is refused with EOPNOTSUPP.',
-    source: `${HEADER}: __reserved: Must be 0; ${ERRNOS}: EOPNOTSUPP`,
-    stage: 'arguments',
-    errnos: ['EOPNOTSUPP'],
-    when: ({ asked }) => asked.__reserved !== 0,
-  }),
-  refuses({
-    id: 'viommu/alloc-default-type',
-    says: 'The type DEFAULT, which is reserved, is refused with EOPNOTSUPP.',
-    source: `${HEADER}: IOMMU_VIOMMU_TYPE_DEFAULT: Reserved for future use; ${ERRNOS}: EOPNOTSUPP`,
-    stage: 'arguments',
-    errnos: ['EOPNOTSUPP'],
-    when: ({ asked }) => asked.type === IOMMU_TYPE_DEFAULT,
-  }),
+  ...refusedArguments(ALLOC, { prefix: 'viommu/alloc', header: HEADER, defaultType: 'IOMMU_VIOMMU_TYPE_DEFAULT' }),
+  refusedReserved(ALLOC, { prefix: 'viommu/alloc', header: HEADER }),
   refuses({
     id: 'viommu/alloc-unknown-device',
     says: 'A dev_id that no device has is refused with ENOENT.',

@@ -1,9 +1,4 @@
-import {
-  IOMMU_TYPE_DEFAULT,
-  IOMMU_VEVENTQ_ALLOC,
-  IOMMU_VEVENTQ_TYPES,
-  iommuVeventqAlloc,
-} from '../../../uapi/iommufd-commands.ts';
+import { IOMMU_VEVENTQ_ALLOC, IOMMU_VEVENTQ_TYPES, iommuVeventqAlloc } from '../../../uapi/iommufd-commands.ts';
 import { IOMMU_VEVENTQ_TYPE_SELFTEST } from '../../../uapi/iommufd-test.ts';
 import { offsetOf, sizeOf } from '../../../uapi/struct.ts';
 import { field, type Objection, objection, request } from '../../clauses.ts';
@@ -13,12 +8,12 @@ import type { IoctlCall } from '../../world/kernel-file.ts';
 import { NEXT_ID } from '../ids.ts';
 import type { Context } from '../state.ts';
 import { eventQueueFile } from './event-file.ts';
+import { ERRNOS, refusedArguments, refusedReserved, refusedViommu } from './refusals.ts';
 import type { EventQueue, Viommu } from './state.ts';
 
 /* Queues of the events of a virtual IOMMU. */
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_VEVENTQ_ALLOC';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const SOURCE = 'iommufd_veventq_alloc(), drivers/iommu/iommufd/eventq.c';
 const MOST_DEPTH = 1 << 19;
 
@@ -91,30 +86,9 @@ type Stated = Omit<Objection<AllocCall>, 'kind' | 'to' | 'level'>;
 const refuses = (stated: Stated): Objection<AllocCall> => objection(ALLOC, { level: 'must', ...stated });
 
 const OBJECTIONS = [
-  refuses({
-    id: 'veventq/alloc-flags',
-    says: 'Flags other than 0 are refused with EOPNOTSUPP.',
-    source: `${HEADER}: flags: Must be 0; ${ERRNOS}: EOPNOTSUPP`,
-    stage: 'arguments',
-    errnos: ['EOPNOTSUPP'],
-    when: ({ asked }) => asked.flags !== 0,
-  }),
-  refuses({
-    id: 'veventq/alloc-reserved',
-    says: 'A reserved field that is not 0 is refused with EOPNOTSUPP.',
-    source: `${HEADER}: __reserved: Must be 0; ${ERRNOS}: EOPNOTSUPP`,
-    stage: 'arguments',
-    errnos: ['EOPNOTSUPP'],
-    when: ({ asked }) => asked.__reserved !== 0,
-  }),
-  refuses({
-    id: 'veventq/alloc-default-type',
-    says: 'The type DEFAULT, which is reserved, is refused with EOPNOTSUPP.',
-    source: `${HEADER}: IOMMU_VEVENTQ_TYPE_DEFAULT: Reserved for future use; ${ERRNOS}: EOPNOTSUPP`,
-    stage: 'arguments',
-    errnos: ['EOPNOTSUPP'],
-    when: ({ asked }) => asked.type === IOMMU_TYPE_DEFAULT,
-  }),
+  ...refusedArguments(ALLOC, { prefix: 'veventq/alloc', header: HEADER, defaultType: 'IOMMU_VEVENTQ_TYPE_DEFAULT' }),
+  refusedReserved(ALLOC, { prefix: 'veventq/alloc', header: HEADER }),
+  refusedViommu(ALLOC, 'veventq/alloc'),
   refuses({
     id: 'veventq/alloc-depth',
     says: 'A depth of 0, and one above 2^19, is refused with EINVAL.',
@@ -122,14 +96,6 @@ const OBJECTIONS = [
     stage: 'arguments',
     errnos: ['EINVAL'],
     when: ({ asked }) => asked.veventq_depth === 0 || asked.veventq_depth > MOST_DEPTH,
-  }),
-  refuses({
-    id: 'veventq/alloc-unknown-viommu',
-    says: 'A viommu_id that no virtual IOMMU has is refused with ENOENT.',
-    source: `${ERRNOS}: ENOENT`,
-    stage: 'object',
-    errnos: ['ENOENT'],
-    when: ({ viommu }) => viommu === undefined,
   }),
   refuses({
     id: 'veventq/alloc-type',

@@ -1,4 +1,4 @@
-import { IOMMU_HW_QUEUE_ALLOC, IOMMU_TYPE_DEFAULT, iommuHwQueueAlloc } from '../../../uapi/iommufd-commands.ts';
+import { IOMMU_HW_QUEUE_ALLOC, iommuHwQueueAlloc } from '../../../uapi/iommufd-commands.ts';
 import { IOMMU_HW_QUEUE_TYPE_SELFTEST, IOMMU_TEST_HW_QUEUE_MAX } from '../../../uapi/iommufd-test.ts';
 import { offsetOf, sizeOf } from '../../../uapi/struct.ts';
 import { field, type Objection, objection, request } from '../../clauses.ts';
@@ -10,12 +10,12 @@ import { settle } from '../pinned.ts';
 import type { Access, Context, Ioas, Pinned } from '../state.ts';
 import { misaligned } from '../tables.ts';
 import { isScattered, type PinTrouble, pagesOf, pinTrouble, type Range } from './queue-memory.ts';
+import { ERRNOS, refusedArguments, refusedViommu } from './refusals.ts';
 import type { HardwareQueue, Viommu } from './state.ts';
 
 /* Queues in the memory of a virtual machine that hardware works on by itself. */
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_HW_QUEUE_ALLOC';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const SOURCE = 'iommufd_hw_queue_alloc_ioctl(), drivers/iommu/iommufd/viommu.c';
 const PHYS = 'iommufd_hw_queue_alloc_phys(), drivers/iommu/iommufd/viommu.c';
 const MOCK = 'mock_hw_queue_init_phys(), drivers/iommu/iommufd/selftest.c';
@@ -103,22 +103,8 @@ type Stated = Omit<Objection<AllocCall>, 'kind' | 'to' | 'level'>;
 const refuses = (stated: Stated): Objection<AllocCall> => objection(ALLOC, { level: 'must', ...stated });
 
 const ARGUMENTS = [
-  refuses({
-    id: 'hw-queue/alloc-flags',
-    says: 'Flags other than 0 are refused with EOPNOTSUPP.',
-    source: `${HEADER}: flags: Must be 0; ${ERRNOS}: EOPNOTSUPP`,
-    stage: 'arguments',
-    errnos: ['EOPNOTSUPP'],
-    when: ({ asked }) => asked.flags !== 0,
-  }),
-  refuses({
-    id: 'hw-queue/alloc-default-type',
-    says: 'The type DEFAULT, which is reserved, is refused with EOPNOTSUPP.',
-    source: `${HEADER}: IOMMU_HW_QUEUE_TYPE_DEFAULT: Reserved for future use; ${ERRNOS}: EOPNOTSUPP`,
-    stage: 'arguments',
-    errnos: ['EOPNOTSUPP'],
-    when: ({ asked }) => asked.type === IOMMU_TYPE_DEFAULT,
-  }),
+  ...refusedArguments(ALLOC, { prefix: 'hw-queue/alloc', header: HEADER, defaultType: 'IOMMU_HW_QUEUE_TYPE_DEFAULT' }),
+  refusedViommu(ALLOC, 'hw-queue/alloc'),
   refuses({
     id: 'hw-queue/alloc-empty',
     says: 'A length of 0 is refused with EINVAL.',
@@ -134,14 +120,6 @@ const ARGUMENTS = [
     stage: 'arguments',
     errnos: ['EOVERFLOW'],
     when: ({ asked }) => overflows(asked.nesting_parent_iova, asked.length),
-  }),
-  refuses({
-    id: 'hw-queue/alloc-unknown-viommu',
-    says: 'A viommu_id that no virtual IOMMU has is refused with ENOENT.',
-    source: `${ERRNOS}: ENOENT`,
-    stage: 'object',
-    errnos: ['ENOENT'],
-    when: ({ viommu }) => viommu === undefined,
   }),
   refuses({
     id: 'hw-queue/alloc-type',
