@@ -11,8 +11,10 @@ import {
   USUAL_MEMORY,
   withAccess,
 } from '../harness/cases/accesses.ts';
+import { openEmulated } from '../harness/cases/cdev.ts';
 import { failingAllocations } from '../harness/cases/failing.ts';
 import { type Actor, clause, each, test } from '../harness/cases/index.ts';
+import { openIommufd } from '../harness/cases/iommufd.ts';
 import { allocTable } from '../harness/cases/page-tables.ts';
 
 /*
@@ -40,6 +42,37 @@ clause('access/create', () => {
         askForAccess(s, c).access.close();
       });
     access.close().returns(0);
+    c.destroy(1).returns(0);
+  });
+});
+
+clause('cdev/bind', () => {
+  test('a device without an iommu, while an allocation fails', (s) => {
+    const c = openIommufd(s);
+    c.alloc(1);
+    const failing = failingAllocations(s);
+    for (let nth = 1; nth <= 12; nth++) {
+      const { cdev } = openEmulated(s);
+      failing.each(nth, nth, () => void cdev.asksToBind({ iommufd: c }));
+      cdev.close().returns(0);
+    }
+    const { cdev } = openEmulated(s);
+    cdev.bind(c, 2);
+  });
+});
+
+clause('emulated/attach', () => {
+  test('while an allocation fails', (s) => {
+    const c = openIommufd(s);
+    c.alloc(1);
+    const { cdev } = openEmulated(s);
+    cdev.bind(c, 2);
+    const failing = failingAllocations(s);
+    for (let nth = 1; nth <= 6; nth++) {
+      failing.each(nth, nth, () => void cdev.asksToAttach({ target: 1 }));
+      cdev.detach().returns(0);
+    }
+    cdev.close().returns(0);
     c.destroy(1).returns(0);
   });
 });

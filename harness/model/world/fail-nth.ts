@@ -47,10 +47,10 @@ const failNthFile = (owner: Process): KernelFile => ({
 /**
  * The errnos that stand for an allocation that failed, by the kind of file. IOMMUFD has points of its own that fail instead,
  * with the errno of what they stand for, in kernels with its mock device: an id that is not found, memory that cannot be
- * pinned, an entry that cannot be stored (iommufd_should_fail(), drivers/iommu/iommufd).
+ * pinned, an entry that cannot be stored (iommufd_should_fail(), drivers/iommu/iommufd); devices' own files lead there, too.
  */
-const errnosOf = (file: KernelFile): readonly Errno[] =>
-  file.kind === 'iommufd' ? ['ENOMEM', 'ENOENT', 'EFAULT', 'EINVAL'] : ['ENOMEM'];
+const errnosOf = ({ kind }: KernelFile): readonly Errno[] =>
+  kind === 'iommufd' || kind === 'cdev' ? ['ENOMEM', 'ENOENT', 'EFAULT', 'EINVAL'] : ['ENOMEM'];
 
 /** What a call may do when an allocation of its process is to fail: all that it might otherwise, or nothing at all. */
 export const withoutMemory = (answer: Answer, file: KernelFile, { failsAllocations }: Process): Answer => {
