@@ -28,15 +28,22 @@ interface Parts {
   readonly further: readonly string[];
 }
 
+/** Names a helper that was built elsewhere, for machines without a compiler. */
+const ELSEWHERE = 'VFIO_CONFORM_HELPER';
+
 /**
- * Compiles the helper, or finds it in `cacheDir`, where it is kept under a hash of its sources, the compiler and the flags.
- * Throws HostTrouble that names the Debian package that is missing, or gives the compiler's own words.
+ * Compiles the helper, or finds it in `cacheDir`, where it is kept under a hash of its sources, the compiler and the flags;
+ * or takes the one that was built elsewhere (VFIO_CONFORM_HELPER). Throws HostTrouble that names the Debian package that is
+ * missing, or gives the compiler's own words.
  */
 export const buildHelper = async (cacheDir: string): Promise<BuiltHelper> => {
+  const elsewhere = process.env[ELSEWHERE];
+  if (elsewhere !== undefined && elsewhere !== '') return describe(elsewhere, `the helper ${elsewhere} (${ELSEWHERE})`);
   const names = (await readdir(SOURCES)).filter((name) => /\.[ch]$/.test(name)).sort();
   // Paths that may be given on a command line, whatever the names are: all of them are ours and in one folder.
   const sources = names.map((name) => join(SOURCES, name));
-  return describe(await build({ name: NAME, sources, further: [join(WIRE, 'ops.def')] }, cacheDir));
+  const path = await build({ name: NAME, sources, further: [join(WIRE, 'ops.def')] }, cacheDir);
+  return describe(path, 'the helper that was built');
 };
 
 /** The same for the program that boots another kernel from the one that runs (kexec/kexec.c). Throws HostTrouble. */
@@ -69,10 +76,8 @@ const compilerVersion = async (): Promise<string> => {
     return stdout;
   } catch (cause) {
     throw new HostTrouble(
-      'building the helper needs a C compiler, and there is no cc here: install gcc and libc6-dev',
-      {
-        cause,
-      },
+      `building the helper needs a C compiler, and there is no cc here: install gcc and libc6-dev, or name one that was built elsewhere in ${ELSEWHERE}`,
+      { cause },
     );
   }
 };
@@ -115,15 +120,16 @@ const isThere = async (path: string): Promise<boolean> => {
 };
 
 /** What the binary itself says, so that one that cannot run here is found now and not on a host. */
-const describe = async (path: string): Promise<BuiltHelper> => {
-  const sha256 = hashOf(await readFile(path));
+const describe = async (path: string, what: string): Promise<BuiltHelper> => {
   try {
+    const sha256 = hashOf(await readFile(path));
     const { stdout } = await execa(path, ['--version'], { timeout: 30_000 });
     const opsHash = /^vfio-conform-helper \d+ ([0-9a-f]{16}) /.exec(stdout)?.[1];
     if (opsHash === undefined) throw new Error(`expected its handshake, found ${JSON.stringify(stdout.slice(0, 100))}`);
     return { path, sha256, opsHash };
   } catch (cause) {
-    const reason = cause instanceof ExecaError ? cause.stderr || cause.shortMessage : cause;
-    throw new HostTrouble(`the helper that was built does not run here: ${reason}`, { cause });
+    const reason =
+      cause instanceof ExecaError ? cause.stderr || cause.shortMessage : cause instanceof Error ? cause.message : cause;
+    throw new HostTrouble(`${what} does not run here: ${reason}`, { cause });
   }
 };

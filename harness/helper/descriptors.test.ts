@@ -109,7 +109,7 @@ const FILES: readonly Row[] = [
       '9 -1 14',
       '10 5 0',
       '11 1 0',
-      '12 !bad no argument that has room for f',
+      '12 !bad no room in the argument for a descriptor',
       '13 0 0',
       '14 -1 9',
     ],

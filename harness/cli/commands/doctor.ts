@@ -1,4 +1,6 @@
 import { access, constants } from 'node:fs/promises';
+import { buildHelper } from '../../helper/build.ts';
+import { cacheFolder } from '../../kernels/cache.ts';
 import { ALL_NEEDS, missingRequirements, type Need, REQUIREMENTS } from '../../kernels/requirements.ts';
 import { EXIT } from '../../trouble.ts';
 import type { Command, Given } from '../command.ts';
@@ -16,6 +18,10 @@ export const doctor: Command = {
     { name: 'for-series', says: 'also what kernels with patches need' },
     { name: 'for-kernels', says: 'also what building whole kernels needs' },
     { name: 'for-tests', says: "also what only the project's own tests need" },
+    {
+      name: 'helper',
+      says: 'builds the helper and prints where it is: for VFIO_CONFORM_HELPER on machines without a compiler',
+    },
     { name: 'missing-packages', says: 'prints the names of the missing Debian packages and nothing else' },
   ],
   examples: [
@@ -23,6 +29,10 @@ export const doctor: Command = {
     ['apt-get install $(vfio-conform doctor --missing-packages --for-tests)', 'gets it'],
   ],
   run: async (given) => {
+    if (given.on('helper')) {
+      console.log((await buildHelper(cacheFolder())).path);
+      return 0;
+    }
     const needs = needsOf(given);
     const missing = await missingRequirements(needs);
     const packages = [...new Set(missing.map((one) => one.debianPackage))];
