@@ -13,6 +13,7 @@ import { kernelNamed, prepareKernel } from '../kernels/choice.ts';
 import { cpioArchive, type Entry } from '../kernels/cpio.ts';
 import { buildInitramfs } from '../kernels/initramfs.ts';
 import { createClientKey, createHostKey } from '../kernels/keys.ts';
+import { needProgram } from '../kernels/requirements.ts';
 import { skipBecause } from '../testing.ts';
 
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
@@ -97,7 +98,10 @@ describe('the harness in a guest without a network', function () {
     );
     await writeFile(path, archive);
     const words = withoutNetwork(qemuArguments(optionsFor(kernel), path, 0));
-    const { stdout } = await execa('qemu-system-x86_64', words, { timeout: 1_700_000, stdin: 'ignore' });
+    const { stdout } = await execa(await needProgram('qemu-system-x86_64'), words, {
+      timeout: 1_700_000,
+      stdin: 'ignore',
+    });
     const said = stdout.replaceAll('\r', '').split('\n');
     expect(said).to.include('KTAP version 1');
     expect(said.find((line) => line.startsWith('# Totals: '))).to.match(/pass:[1-9][0-9]* fail:0 .* error:0$/);
