@@ -14,6 +14,8 @@ const simulatedHost = (crashOn: string, recoverable = true): { host: Host; log: 
   let crashed = false;
   const host = {
     facts: { name: 'simulated', kernel: '0', description: '', platform: undefined as never },
+    boot: () => 'b1',
+    livesOn: false,
     run: async ({ lets }: Program): Promise<Run> => {
       if (crashed) throw new HostTrouble('needs recovery');
       log.push(`run ${lets['name']}`);

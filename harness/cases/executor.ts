@@ -9,7 +9,7 @@ const AHEAD = 6;
  * A machine that lives on when this process does not is given one program at a time: if both go down at once, that is the one
  * that it was at.
  */
-const aheadOn = (host: Host): number => (host.boot === undefined ? AHEAD : 1);
+const aheadOn = ({ livesOn }: Host): number => (livesOn ? 1 : AHEAD);
 
 /**
  * Runs a fixed list of programs on one or more hosts, in order, sending some ahead so that no host waits for a round
@@ -34,8 +34,13 @@ export interface Programs {
   at(index: number): ((host: Host) => Program) | undefined;
 }
 
-/** Told which programs go to a host next, before they do. */
-export type Intend = (indices: readonly number[], host: Host) => void;
+/** What somebody may be told of while programs run. */
+export interface Told {
+  /** These programs go to a host next. */
+  readonly intend?: (indices: readonly number[], host: Host) => void;
+  /** The kernel of the host that this program is at panics; the run that this ends is not over yet. */
+  readonly panicked?: (index: number, host: Host, console: readonly string[]) => void;
+}
 
 /** One host and what may be thought of it. */
 interface Station {
@@ -43,17 +48,28 @@ interface Station {
   state: 'fit' | 'unfit' | HostTrouble;
   /** Runs that were started and not yet asked for, by program index. */
   readonly started: Map<number, Promise<Run>>;
+  /** Programs that the host has not done with, by their runs, in order. */
+  readonly open: Map<Promise<Run>, number>;
 }
 
 export const createExecutor = (
   hosts: readonly [Host, ...Host[]],
   programs: Programs,
   deadlines: Deadlines,
-  intend: Intend = () => undefined,
+  told: Told = {},
 ): Executor => {
-  const [first, ...others] = hosts.map((host): Station => ({ host, state: 'fit', started: new Map() }));
+  const [first, ...others] = hosts.map(
+    (host): Station => ({ host, state: 'fit', started: new Map(), open: new Map() }),
+  );
   if (first === undefined) throw new RangeError('an executor needs a host');
   const stations = [first, ...others];
+  for (const station of stations) {
+    station.host.onPanic?.((console) => {
+      const [index] = station.open.values();
+      // What runs on a host that is unfit already will run again, and is told of then.
+      if (index !== undefined && station.state === 'fit') told.panicked?.(index, station.host, console);
+    });
+  }
   const stationOf = (index: number): Station => stations[index % stations.length] ?? first;
 
   const made = new Map<number, Program>();
@@ -66,11 +82,13 @@ export const createExecutor = (
   };
 
   const start = (station: Station, indices: readonly number[]): void => {
-    intend(indices, station.host);
+    told.intend?.(indices, station.host);
     for (const index of indices) {
       const run = station.host.run(programOf(index), deadlines);
+      station.open.set(run, index);
+      const close = (): void => void station.open.delete(run);
       // A run that was sent ahead may fail before anybody awaits it; whoever asks for it still sees the failure.
-      run.catch(() => undefined);
+      run.then(close, close);
       station.started.set(index, run);
     }
   };

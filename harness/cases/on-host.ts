@@ -32,6 +32,19 @@ export const wentDown = (detail: string): Verdict => ({
   divergences: [],
 });
 
+/** What is kept of a case under which a kernel panicked, where nothing but its last words came of it. */
+export const panickedRecord = (
+  options: Pick<OnHostOptions, 'known'>,
+  one: Case,
+  program: Program,
+  place: Place,
+  console: readonly string[],
+): CaseRecord => {
+  const verdict: Verdict = { kind: 'damaged', damage: { kind: 'panic', console }, divergences: [] };
+  const run: Run = { observations: [], kernelLog: undefined, durationUs: 0, ending: { kind: 'panicked', console } };
+  return recordOfCase(one, program, verdict, run, explainedBy(options.known, one.id, place, verdict));
+};
+
 /**
  * Runs a case on its host. One whose host was lost, with no finding until then, is run again on the recovered host: that
  * says nothing of the kernel, and happens now and then. Unless its machine was booted meanwhile: then it took the machine
@@ -56,12 +69,12 @@ const tryOnce = async (options: OnHostOptions, executor: Executor, one: Case, in
   const host = executor.hostOf(index);
   // It may have to be booted after an earlier case; a host that is gone is told of below.
   await executor.recover(index).catch(asTrouble);
-  const boot = host.boot?.();
+  const boot = host.boot();
   const { record, run } = await runOnce(options, executor, one, index);
-  if (record.verdict !== 'host-lost' || run === undefined || boot === undefined) return record;
+  if (record.verdict !== 'host-lost' || run === undefined || !host.livesOn) return record;
   executor.distrust(index);
   await executor.recover(index).catch(asTrouble);
-  if (host.boot?.() === boot) return record;
+  if (host.boot() === boot) return record;
   const verdict = wentDown(`the machine was booted anew while this case ran: ${record.reason}`);
   return recordOfCase(one, executor.programOf(index), verdict, run, []);
 };

@@ -43,6 +43,7 @@ const labMachine = (local: Host, mishap?: Mishap): { host: Host; ran: number[] }
   const host: Host = {
     facts: { ...local.facts, name: 'lab' },
     boot: () => `b${boot}`,
+    livesOn: true,
     run: async (program, deadlines): Promise<Run> => {
       ran.push(pagesOf(program));
       const run = { ...(await local.run(program, deadlines)), kernelLog: [] };
@@ -93,10 +94,32 @@ describe('session', () => {
   });
 
   it('sends programs ahead to a machine that ends with the harness', async () => {
-    const { boot: _, ...host } = labMachine(local).host;
+    const host = { ...labMachine(local).host, livesOn: false };
     const said: unknown[] = [];
     await runAll(host, { intend: (ids, _name, boot) => said.push([ids, boot]) });
-    expect(said).to.deep.equal([[CASES.map(({ id }) => id), undefined]]);
+    expect(said).to.deep.equal([[CASES.map(({ id }) => id), 'b1']]);
+  });
+
+  it('says under which program a kernel panics, while it runs', async () => {
+    const { host } = labMachine(local);
+    let tell: (console: readonly string[]) => void = () => undefined;
+    const said: unknown[] = [];
+    await runAll(
+      {
+        ...host,
+        livesOn: false,
+        onPanic: (listener) => {
+          tell = listener;
+        },
+        run: async (program, deadlines) => {
+          const run = await host.run(program, deadlines);
+          if (pagesOf(program) === 2) tell(['bang']);
+          return run;
+        },
+      },
+      { panicked: (...words) => said.push(words) },
+    );
+    expect(said).to.deep.equal([[idOf(2), 'lab', ['bang']]]);
   });
 
   const mishaps: readonly [what: string, mishap: Mishap, ran: readonly number[], verdict: RegExp][] = [
@@ -141,25 +164,47 @@ describe('session', () => {
     expect(ran).to.deep.equal([1, 1, 2, 3, 3]);
   });
 
-  const resumed: readonly [what: string, boot: string | undefined, ran: readonly number[], verdict: RegExp][] = [
-    ['runs again what it was at on a machine that stayed up', 'b1', [2, 3], /^conforms$/],
-    ['runs again what it was at on one that ends with the harness', undefined, [2, 3], /^conforms$/],
+  interface Found {
+    /** The boot that the machine was in. */
+    readonly boot: string;
+    readonly livesOn?: false;
+    readonly panicked?: readonly string[];
+  }
+  const resumed: readonly [what: string, found: Found, ran: readonly number[], verdict: RegExp][] = [
+    ['runs again what it was at on a machine that stayed up', { boot: 'b1' }, [2, 3], /^conforms$/],
+    [
+      'runs again what it was at on one that ends with the harness',
+      { boot: 'b0', livesOn: false },
+      [2, 3],
+      /^conforms$/,
+    ],
     [
       'names what it was at when machine and harness went down',
-      'b0',
+      { boot: 'b0' },
       [3],
       /^damaged: the machine went down: .* not tried again$/,
     ],
+    [
+      'names what a kernel panicked under before the harness was killed',
+      { boot: 'b0', livesOn: false, panicked: ['Kernel panic - not syncing: bang'] },
+      [3],
+      /^damaged: the kernel panicked: Kernel panic - not syncing: bang$/,
+    ],
   ];
-  for (const [what, boot, expected, verdict] of resumed) {
+  for (const [what, { boot, livesOn = true, panicked }, expected, verdict] of resumed) {
     it(`goes on: ${what}`, async () => {
-      const { host, ran } = labMachine(local);
+      const { host: machine, ran } = labMachine(local);
+      const host = { ...machine, livesOn };
       const kept: CaseRecord = {
         ...{ id: idOf(1), clause: 'map/sizes', area: 'map', title: '1', verdict: 'diverges', reason: 'kept' },
         ...{ broken: [], durationMs: 1, program: '', observed: '' },
       };
       const verdicts = await runAll(host, {
-        before: { settled: new Map([[kept.id, kept]]), inFlight: new Map([[idOf(2), { host: 'lab', boot }]]) },
+        before: {
+          settled: new Map([[kept.id, kept]]),
+          inFlight: new Map([[idOf(2), { host: 'lab', boot }]]),
+          panicked: new Map(panicked === undefined ? [] : [[idOf(2), panicked]]),
+        },
       });
       expect(verdicts[0]).to.equal('diverges: kept');
       expect(verdicts[1]).to.match(verdict);

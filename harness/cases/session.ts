@@ -13,7 +13,7 @@ import { createExecutor, type Programs } from './executor.ts';
 import { NOT_ISOLATED } from './iommus.ts';
 import { namesUsed } from './names-used.ts';
 import { EMULATED_GROUP } from './needs.ts';
-import { runOnHost, wentDown } from './on-host.ts';
+import { panickedRecord, runOnHost, wentDown } from './on-host.ts';
 import { recordOfCase } from './record-of-case.ts';
 import { type Repeating, runRepeated } from './repeat.ts';
 import { TWO_GROUPS } from './vfio.ts';
@@ -37,7 +37,9 @@ export interface SessionOptions extends Models {
   /** Holds what was built against a clause that is an inspection; absent where nothing was. */
   readonly inspect?: (clause: string) => Promise<Verdict>;
   /** Told which cases go to a host next, before they do; see Host for `boot`. */
-  readonly intend?: (ids: readonly string[], host: string, boot: string | undefined) => void;
+  readonly intend?: (ids: readonly string[], host: string, boot: string) => void;
+  /** Told of a case under which a kernel panics, with the last words of that, before there is a record of it. */
+  readonly panicked?: (id: string, host: string, console: readonly string[]) => void;
   /** How often a case is run again whose host was lost; default 1. */
   readonly retries?: number;
   /** How often each case is run on a host; once when absent. */
@@ -53,6 +55,8 @@ export interface Before {
   /** Results that stand, by case: these cases are not run again. */
   readonly settled: ReadonlyMap<string, CaseRecord>;
   readonly inFlight: ReadonlyMap<string, Sent>;
+  /** Cases without a result under which a kernel was seen to panic, and its last words. */
+  readonly panicked: ReadonlyMap<string, readonly string[]>;
 }
 
 /** Runs cases three ways (expectation, model, host) and makes their records; cases run in the order they were added. */
@@ -92,7 +96,7 @@ export const createSession = (options: SessionOptions): Session => {
   const tookDown = (id: string, hosts: readonly Host[]): boolean => {
     const sent = before?.inFlight.get(id);
     const host = hosts.find(({ facts }) => facts.name === sent?.host);
-    return sent?.boot !== undefined && host?.boot !== undefined && host.boot() !== sent.boot;
+    return sent !== undefined && host?.livesOn === true && host.boot() !== sent.boot;
   };
 
   /** What of a platform the revision speaks of: to one that does not state IOMMUFD there is none. */
@@ -104,7 +108,9 @@ export const createSession = (options: SessionOptions): Session => {
     one.needs.find((need) => !need.met(stated(platform)))?.reason ?? missing(one, stated(platform));
 
   const startOn = (hosts: readonly [Host, ...Host[]]): ((one: Case) => Promise<CaseRecord>) => {
-    const fallen = new Set(cases.map(({ id }) => id).filter((id) => tookDown(id, hosts)));
+    const fallen = new Set(
+      cases.map(({ id }) => id).filter((id) => before?.panicked.has(id) === true || tookDown(id, hosts)),
+    );
     const runnable = cases.filter(
       (one) =>
         one.inspects !== true &&
@@ -122,14 +128,29 @@ export const createSession = (options: SessionOptions): Session => {
         return one && ((host) => programFor(one, host.facts.platform));
       },
     };
-    const executor = createExecutor(hosts, programs, options.deadlines, (indices, { facts, boot }) => {
-      const ids = new Set(indices.flatMap((index) => caseAt(index)?.id ?? []));
-      options.intend?.([...ids], facts.name, boot?.());
+    const executor = createExecutor(hosts, programs, options.deadlines, {
+      intend: (indices, host) => {
+        const ids = new Set(indices.flatMap((index) => caseAt(index)?.id ?? []));
+        options.intend?.([...ids], host.facts.name, host.boot());
+      },
+      panicked: (index, host, console) => {
+        const one = caseAt(index);
+        if (one !== undefined) options.panicked?.(one.id, host.facts.name, console);
+      },
     });
     const places = new Map(runnable.map((one, index) => [one, index]));
+    /** The record of a case that an earlier session ended over, as its machine did. */
+    const recordOfFallen = (one: Case): CaseRecord => {
+      const { facts } = hosts[0];
+      const program = programFor(one, facts.platform);
+      const words = before?.panicked.get(one.id);
+      return words === undefined
+        ? recordOfCase(one, program, WENT_DOWN, undefined, [])
+        : panickedRecord(options, one, program, facts, words);
+    };
     return async (one) =>
       fallen.has(one.id)
-        ? recordOfCase(one, programFor(one, hosts[0].facts.platform), WENT_DOWN, undefined, [])
+        ? recordOfFallen(one)
         : runRepeated(repeat, (time) =>
             runOnHost(options, executor, one, (places.get(one) ?? -1) * repeat.times + time),
           );

@@ -8,10 +8,10 @@ import { type Blow, chaos } from './testing-chaos.ts';
 const BLOWS = Number(process.env['VFIO_CONFORM_CHAOS'] ?? 1);
 const SEED = Number(process.env['VFIO_CONFORM_SEED'] ?? 1);
 
-/** A hang costs half a minute: a tenth as many of those, and of resets. By itself it is one reset. */
+/** A hang costs half a minute: a tenth as many of those, and of the others. By itself it is one of each other. */
 const others = (): Blow[] => {
-  const each = Array.from({ length: Math.floor(BLOWS / 10) }, (): Blow[] => ['hang', 'reset']).flat();
-  return each.length === 0 ? ['reset'] : each;
+  const each = Array.from({ length: Math.floor(BLOWS / 10) }, (): Blow[] => ['hang', 'reset', 'both']).flat();
+  return each.length === 0 ? ['reset', 'both'] : each;
 };
 
 describe('chaos', () => {
@@ -29,6 +29,7 @@ describe('chaos', () => {
     });
     expect(figures.wrong).to.deep.equal([]);
     expect(figures.panics).to.be.at.least(BLOWS);
+    expect(figures.named).to.equal(figures.panics);
     expect(figures.kills).to.be.at.least(BLOWS);
     expect(figures.others).to.equal(others().length);
     await rm(folder, { recursive: true });

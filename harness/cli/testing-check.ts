@@ -1,9 +1,11 @@
 /** What the report of a disturbed run must be like, held against that of one that was left alone. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseJournal } from '../report/journal.ts';
+import { type JournalLine, parseJournal } from '../report/journal.ts';
+import { keptLine } from '../report/kept.ts';
 import { readResults } from '../report/read-results.ts';
 import type { CaseRecord, RunRecord } from '../report/record.ts';
+import type { Panicked } from './testing-qemu.ts';
 
 export interface CheckOptions {
   /** How many cases may be named as those under which a machine went down. */
@@ -31,6 +33,51 @@ export const checkReport = (report: string, calm: RunRecord, { most, isNamed, fi
   }
   checkJournal(report, named, wrong);
   return named.length;
+};
+
+/**
+ * Each guest that panicked while it was at a case has that one named, by its own last words; none was tried again then, or
+ * left without. Counts them in `figures`, and returns how many they are.
+ */
+export const checkPanics = (
+  report: string,
+  panicked: readonly Panicked[],
+  figures: { panics: number; idle: number; named: number; readonly wrong: string[] },
+): number => {
+  const path = join(report, 'results.jsonl');
+  const lines = parseJournal(readFileSync(path, 'utf8'), path);
+  const { cases } = readResults(report);
+  let panics = 0;
+  for (const { boot, line } of panicked) {
+    const named = cases.filter(
+      ({ verdict, kernelLog }) => verdict === 'damaged' && kernelLog?.includes(keptLine(line)) === true,
+    );
+    if (named.length === 0 && !wasAtCase(lines, boot)) {
+      figures.idle++;
+      continue;
+    }
+    panics++;
+    figures.named += named.length;
+    if (named.length !== 1) figures.wrong.push(`${report}: ${named.length} cases are named for ${boot}: ${line}`);
+  }
+  figures.panics += panics;
+  return panics;
+};
+
+/** Whether a boot of a guest was given a case that nothing came of: another boot was given it again, or nobody was. */
+const wasAtCase = (lines: readonly JournalLine[], boot: string): boolean => {
+  const open = new Map<string, string>();
+  const left = new Set<string>();
+  for (const line of lines) {
+    if ('sent' in line) {
+      for (const id of line.sent.ids) {
+        left.add(open.get(id) ?? '');
+        open.set(id, line.sent.boot);
+      }
+    }
+    if ('case' in line) open.delete(line.case.id);
+  }
+  return left.has(boot) || [...open.values()].includes(boot);
 };
 
 const gist = ({ id, verdict, reason, broken, known, program }: CaseRecord): string =>

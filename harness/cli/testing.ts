@@ -22,8 +22,13 @@ export const killWhen = async (args: readonly string[], report: string, results:
   await ended;
 };
 
-/** How many results a journal holds. */
-export const resultsIn = (report: string): number => {
+const linesIn = (report: string, form: RegExp): number => {
   const path = join(report, 'results.jsonl');
-  return existsSync(path) ? (readFileSync(path, 'utf8').match(/^\{"case"/gm)?.length ?? 0) : 0;
+  return existsSync(path) ? (readFileSync(path, 'utf8').match(form)?.length ?? 0) : 0;
 };
+
+/** How many results a journal holds. */
+export const resultsIn = (report: string): number => linesIn(report, /^\{"case"/gm);
+
+/** How many panics a journal tells of before what they ended. */
+export const panicsIn = (report: string): number => linesIn(report, /^\{"panicked"/gm);

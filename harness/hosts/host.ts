@@ -31,11 +31,12 @@ export interface Host {
    * Throws HostTrouble only if the host was closed or needs `recover` first.
    */
   run(program: Program, deadlines: Deadlines): Promise<Run>;
-  /**
-   * Tells the boot that its machine is in from every other. Absent for a machine that ends with this process: whatever it was
-   * at then may be done again on another.
-   */
-  readonly boot?: () => string;
+  /** Tells the boot that its machine is in from every other. */
+  boot(): string;
+  /** Whether its machine lives on when this process does not. What it was at then may have taken both down. */
+  readonly livesOn: boolean;
+  /** Calls `listener` as soon as its kernel is seen to panic, with its last words: before the run that this ends is over. */
+  onPanic?(listener: (console: readonly string[]) => void): void;
   /** Brings the host back to a clean state after a bad ending or damage (a VM is rebooted). Throws HostTrouble if it cannot. */
   recover(): Promise<void>;
   /** Breaks off what runs there, and touches the machine no more until it is recovered: it may be another's by now. */

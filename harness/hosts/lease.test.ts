@@ -162,6 +162,8 @@ describe('hosts/lease', () => {
     const host = leased(
       {
         facts: undefined as never,
+        boot: () => 'b1',
+        livesOn: true,
         run: async () => {
           touched.push('run');
           return { observations: [], kernelLog: [], durationUs: 0, ending: { kind: 'done' } };

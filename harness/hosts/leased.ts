@@ -10,7 +10,8 @@ export const leased = (host: Host, lease: Lease): Host => {
   lease.onLost(() => host.abandon?.());
   return {
     facts: host.facts,
-    ...(host.boot === undefined ? {} : { boot: host.boot }),
+    boot: () => host.boot(),
+    livesOn: host.livesOn,
     run: async (program, deadlines) => {
       await lease.confirm();
       return host.run(program, deadlines);

@@ -44,6 +44,7 @@ export const openLocalHost = async (options: LocalOptions): Promise<Host> => {
   let closed = false;
   return {
     boot: () => boot,
+    livesOn: true,
     facts: { name: 'local', kernel: kernelRelease, description: describe(platform), platform },
     run: async (program, deadlines) => {
       if (closed) throw new HostTrouble('the local host was closed');

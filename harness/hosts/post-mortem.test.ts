@@ -20,6 +20,7 @@ const guestThatSaid = (lines: readonly string[], ended: string | undefined): Gue
   const console = createConsole();
   console.push(Buffer.from(lines.map((line) => `${line}\n`).join('')));
   return {
+    pid: undefined,
     console,
     sshPort: 1,
     ended: () => ended,

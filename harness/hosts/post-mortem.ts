@@ -20,8 +20,8 @@ export const howItEnded = async (
   patience = PATIENCE,
 ): Promise<Ending> => {
   const answer = await askAgain(guest, target, patience);
-  const panic = guest.console.since('panic', TAIL_LINES);
-  if (panic !== undefined) return { kind: 'panicked', console: guest.console.since('bug', TAIL_LINES) ?? panic };
+  const panic = lastWords(guest);
+  if (panic !== undefined) return { kind: 'panicked', console: panic };
   const ended = guest.ended();
   if (ended !== undefined) return { kind: 'lost', reason: `${reason}; ${ended}` };
   const lockup = guest.console.since('hung-task', TAIL_LINES);
@@ -29,6 +29,10 @@ export const howItEnded = async (
   if (answer === 'silence') return { kind: 'hung', console: guest.console.lines().slice(-TAIL_LINES) };
   return { kind: 'lost', reason: `${reason}; ${answer}` };
 };
+
+/** What a kernel that panicked said of it, from its first complaint on; `undefined` of one that did not. */
+export const lastWords = ({ console }: Pick<Guest, 'console'>): readonly string[] | undefined =>
+  console.since('panic', TAIL_LINES) && console.since('bug', TAIL_LINES);
 
 /** What the guest says to another connection; its end is waited for when it may be dying. */
 const askAgain = async (guest: Guest, target: SshTarget, { dyingMs, answerMs }: typeof PATIENCE): Promise<string> => {

@@ -45,6 +45,8 @@ export const EDU_ADDRESSES = ['0000:00:04.0', '0000:00:05.0'] as const;
 
 /** A guest whose SSH server listens, or did. */
 export interface Guest {
+  /** QEMU's process, where there came to be one. */
+  readonly pid: number | undefined;
   readonly console: Console;
   /** TCP port of 127.0.0.1 behind which the guest's SSH server is. */
   readonly sshPort: number;
@@ -188,6 +190,7 @@ const launch = async (options: GuestOptions, sshPort: number): Promise<Machine> 
     await rm(folder, { recursive: true, force: true });
   });
   return {
+    pid: child.pid,
     console,
     sshPort,
     ended: () => ended,

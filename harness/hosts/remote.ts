@@ -107,6 +107,7 @@ export const openRemoteHost = async (options: RemoteOptions): Promise<Host> => {
       platform: first.platform,
     },
     boot: () => condition.bootId,
+    livesOn: true,
     run: async (program, deadlines) => {
       check();
       return running.session.run(program, deadlines);

@@ -11,7 +11,7 @@ import { type HelperBinary, startHelper } from './install.ts';
 import { DEFAULT_IOMMU, type IommuProfile } from './iommu-profiles.ts';
 import { askLimits } from './limits.ts';
 import { type Files, readPlatform } from './platform.ts';
-import { howItEnded } from './post-mortem.ts';
+import { howItEnded, lastWords } from './post-mortem.ts';
 import {
   type Accelerator,
   EDU_ADDRESSES,
@@ -95,6 +95,8 @@ export const openVmHost = async (given: VmOptions): Promise<VmHost> => {
   const options: Settled = { ...DEFAULTS, ...own, ...given };
   const accelerator = await chooseAccelerator(options, (accel) => guestOptions(options, accel));
   let running = await bringUp(options, accelerator);
+  const listeners: PanicListener[] = [];
+  tellPanic(running, listeners);
   let closed = false;
   const facts = await readFacts(options, accelerator, running).catch(async (cause: unknown) => {
     await takeDown(running);
@@ -105,6 +107,9 @@ export const openVmHost = async (given: VmOptions): Promise<VmHost> => {
   };
   return {
     facts,
+    boot: () => `QEMU ${running.guest.pid}`,
+    livesOn: false,
+    onPanic: (listener) => void listeners.push(listener),
     console: () => running.guest.console.lines(),
     command: (command, input) => running.connection.run(command, input),
     run: async (program, deadlines) => {
@@ -116,6 +121,7 @@ export const openVmHost = async (given: VmOptions): Promise<VmHost> => {
       await tellCounts(options, running);
       await takeDown(running);
       running = await bringUpAgain(options, accelerator, () => closed);
+      tellPanic(running, listeners);
       // Closing may have come while the guest booted, and saw only the one before it.
       if (closed) await takeDown(running);
       check();
@@ -127,6 +133,18 @@ export const openVmHost = async (given: VmOptions): Promise<VmHost> => {
       await takeDown(running);
     },
   };
+};
+
+type PanicListener = (console: readonly string[]) => void;
+
+/** Tells them of a panic once, by the first words of it. */
+const tellPanic = ({ guest }: Running, listeners: readonly PanicListener[]): void => {
+  const stop = guest.console.onLine(() => {
+    const words = lastWords(guest);
+    if (words === undefined) return;
+    stop();
+    for (const listener of listeners) listener(words);
+  });
 };
 
 /** Options with nothing left open but what has no default. */

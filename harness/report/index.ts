@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { EXIT, HostTrouble } from '../trouble.ts';
 import { linkLatest } from './files.ts';
-import { keptLine, keptMeta } from './kept.ts';
+import { keptLine, keptLog, keptMeta } from './kept.ts';
 import { openLive } from './live.ts';
 import { pointOf } from './points.ts';
 import { createProgress, noProgress, type Terminal } from './progress.ts';
@@ -41,9 +41,11 @@ export interface Report {
   readonly reporter: Mocha.ReporterConstructor;
   /**
    * Says that the programs of these cases go to a host next, and returns when that is on disk. `boot` tells one boot of its
-   * machine from another; without it, what the host was at may be done again.
+   * machine from another.
    */
-  sent(ids: readonly string[], host: string, boot: string | undefined): void;
+  sent(ids: readonly string[], host: string, boot: string): void;
+  /** Says that a kernel panics under this case, and its last words, and returns when that is on disk. */
+  panicked(id: string, host: string, console: readonly string[]): void;
   /**
    * Says that the run ends early: the running case is the last one, and what goes wrong from here on is the
    * interruption's doing, not the host's. The first interruption counts.
@@ -150,11 +152,15 @@ export const openReport = (dir: string, meta: ReportMeta, options: ReportOptions
   };
 
   const sent: Report['sent'] = (ids, host, boot) => {
-    live.write({ sent: { ids: ids.map(keptLine), host: keptLine(host), ...(boot === undefined ? {} : { boot }) } });
+    live.write({ sent: { ids: ids.map(keptLine), host: keptLine(host), boot } });
+    afterWriting();
+  };
+  const panicked: Report['panicked'] = (id, host, console) => {
+    live.write({ panicked: { id: keptLine(id), host: keptLine(host), console: keptLog(console) } });
     afterWriting();
   };
 
-  return { reporter: reporterFor(sink), sent, interrupt, finish };
+  return { reporter: reporterFor(sink), sent, panicked, interrupt, finish };
 };
 
 const sameIds = (some: readonly CaseName[], others: readonly CaseName[]): boolean =>

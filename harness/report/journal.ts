@@ -14,12 +14,16 @@ export const JournalLine = z.union([
     .describe('The options that the run was given, but for the folder of its report: what `--resume` takes them from'),
   z
     .strictObject({
-      sent: z.strictObject({ ids: z.array(z.string()), host: z.string(), boot: z.string().optional() }),
+      sent: z.strictObject({ ids: z.array(z.string()), host: z.string(), boot: z.string() }),
     })
     .describe(
-      'The intent: programs of these cases go to a host next. `boot` tells one boot of its machine from another; absent for ' +
-        'a guest that ends with the harness',
+      'The intent: programs of these cases go to a host next. `boot` tells one boot of its machine from another',
     ),
+  z
+    .strictObject({
+      panicked: z.strictObject({ id: z.string(), host: z.string(), console: z.array(z.string()) }),
+    })
+    .describe('A kernel panics under a case, which has no result yet: the last words of its console'),
   z.strictObject({ began: z.string() }).describe('A case begins: its id'),
   z.strictObject({ case: CaseRecord }).describe('A case ended'),
   z

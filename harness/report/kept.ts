@@ -18,6 +18,9 @@ export const keptLine = (text: string): string => boundedLine(cleanLine(boundedL
 export const keptText = (text: string, limit: number = TEXT_LIMIT): string =>
   bounded(cleanText(bounded(text, limit)), limit);
 
+/** What a kernel said, as it is kept. */
+export const keptLog = (lines: readonly string[]): string[] => lines.slice(0, LOG_LINES).map(keptLine);
+
 /** A record as it is kept: these fields, in this order, and no others. */
 export const keptRecord = (record: CaseRecord): CaseRecord => ({
   id: keptLine(record.id),
@@ -42,7 +45,7 @@ export const keptRecord = (record: CaseRecord): CaseRecord => ({
   durationMs: Number.isFinite(record.durationMs) ? Math.max(0, record.durationMs) : 0,
   program: keptText(record.program),
   observed: keptText(record.observed),
-  ...(record.kernelLog === undefined ? {} : { kernelLog: record.kernelLog.slice(0, LOG_LINES).map(keptLine) }),
+  ...(record.kernelLog === undefined ? {} : { kernelLog: keptLog(record.kernelLog) }),
 });
 
 const keptAnswer = ({ asks, mode, column, expected, source, observed }: Answer): Answer => ({

@@ -17,9 +17,10 @@ const planned = TITLES.map((title) => {
 });
 const idOf = (title: string): string => aRecord(title).id;
 const begun: readonly JournalLine[] = [{ run }, { asked: ['--host=none'] }, { planned }];
-const sent = (boot: string | undefined, ...titles: readonly string[]): JournalLine => ({
-  sent: { ids: titles.map(idOf), host: 'local', ...(boot === undefined ? {} : { boot }) },
+const sent = (boot: string, ...titles: readonly string[]): JournalLine => ({
+  sent: { ids: titles.map(idOf), host: 'local', boot },
 });
+const panicked = (title: string): JournalLine => ({ panicked: { id: idOf(title), host: 'local', console: ['bang'] } });
 
 /** A folder in which a run was cut off behind these lines. */
 const leave = (folder: string, lines: readonly JournalLine[], cut = ''): void =>
@@ -54,11 +55,7 @@ const kindsOf = (folder: string): readonly string[] =>
 describe('a run that goes on', () => {
   it('runs what has no result, once, and tells what an undisturbed run tells', () =>
     inFolder(async (folder) => {
-      leave(
-        folder,
-        [...begun, sent(undefined, ...TITLES), { began: idOf('one') }, { case: aDifference('one') }],
-        '{"be',
-      );
+      leave(folder, [...begun, sent('b1', ...TITLES), { began: idOf('one') }, { case: aDifference('one') }], '{"be');
       const { ran, end } = await goOn(folder);
       expect(ran).to.deep.equal(['two', 'three']);
       expect(end.record.cases.map(({ title, verdict }) => [title, verdict])).to.deep.equal([
@@ -90,6 +87,13 @@ describe('a run that goes on', () => {
       const lost = aRecord('two', { verdict: 'host-lost' });
       leave(folder, [...begun, sent('b1', 'one'), { case: aRecord('one') }, sent('b1', 'two'), { case: lost }]);
       expect([...readUnfinished(folder).inFlight]).to.deep.equal([[idOf('two'), { host: 'local', boot: 'b1' }]]);
+    }));
+
+  it('knows what a kernel panicked under before it had a result', () =>
+    inFolder(async (folder) => {
+      const lines = [sent('b1', ...TITLES), panicked('one'), { case: aRecord('one') }, panicked('two')];
+      leave(folder, [...begun, ...lines]);
+      expect([...readUnfinished(folder).panicked]).to.deep.equal([[idOf('two'), ['bang']]]);
     }));
 
   it('does not go on with other suites', () =>

@@ -21,6 +21,8 @@ export interface Unfinished {
   readonly settled: ReadonlyMap<string, CaseRecord>;
   /** Cases whose programs went to a host and have no result that stands, with the boot of its machine then. */
   readonly inFlight: ReadonlyMap<string, Sent>;
+  /** Those of them under which a kernel was seen to panic, and its last words. */
+  readonly panicked: ReadonlyMap<string, readonly string[]>;
   /** It came to its end, and every case has a result that stands: only its views may be missing. */
   readonly isWhole: boolean;
 }
@@ -28,7 +30,7 @@ export interface Unfinished {
 /** To which host a program was sent. */
 export interface Sent {
   readonly host: string;
-  readonly boot?: string | undefined;
+  readonly boot: string;
 }
 
 /** Reads what a report's folder holds of its run. Throws UsageTrouble when there is nothing that can go on. */
@@ -57,6 +59,7 @@ export const readUnfinished = (folder: string): Unfinished => {
     ...(hasPlan ? { planned } : {}),
     settled,
     inFlight: inFlightIn(lines),
+    panicked: panickedIn(lines),
     isWhole:
       last !== undefined &&
       'end' in last &&
@@ -80,6 +83,15 @@ const inFlightIn = (lines: readonly JournalLine[]): ReadonlyMap<string, Sent> =>
     } else if ('case' in line && stands(line.case)) inFlight.delete(line.case.id);
   }
   return inFlight;
+};
+
+const panickedIn = (lines: readonly JournalLine[]): ReadonlyMap<string, readonly string[]> => {
+  const panicked = new Map<string, readonly string[]>();
+  for (const line of lines) {
+    if ('panicked' in line) panicked.set(line.panicked.id, line.panicked.console);
+    else if ('case' in line && stands(line.case)) panicked.delete(line.case.id);
+  }
+  return panicked;
 };
 
 const readJournal = (path: string, folder: string): Buffer => {

@@ -191,6 +191,7 @@ const runSuites = async (given: Given, resumption?: Resumption): Promise<number>
     retries,
     repeat,
     intend: (ids, host, boot) => report?.sent(ids, host, boot),
+    panicked: (id, host, console) => report?.panicked(id, host, console),
     ...(resumption === undefined ? {} : { before: resumption.unfinished }),
     ...(request.host === 'vm' ? { inspect: inspectBuild(request.kernel, revision) } : {}),
   });
