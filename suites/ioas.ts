@@ -275,6 +275,20 @@ clause('ioas/map-no-space', () => {
     c.map({ length: PAGE, vaddr: memory.at() }).returns(0).shows(IOVA_AT, u64(0x10000n));
     c.map({ length: PAGE, vaddr: memory.at() }).refused('ENOSPC');
   });
+  test('the allowed range is a byte short', (s) => {
+    const { c, memory } = ready(s);
+    allows(s, c, [[0x10000n, 0x10ffen]]).returns(0);
+    c.map({ length: PAGE, vaddr: memory.at() }).refused('ENOSPC');
+    c.map({ length: PAGE - 1n, vaddr: memory.at() }).returns(0).shows(IOVA_AT, u64(0x10000n));
+  });
+  test('the gap between mappings is a byte short', (s) => {
+    const { c, memory } = ready(s);
+    allows(s, c, [[0x10000n, 0x12fffn]]).returns(0);
+    maps(c, memory, 0x10000n, PAGE);
+    maps(c, memory, 0x11fffn, PAGE + 1n);
+    c.map({ length: PAGE, vaddr: memory.at() }).refused('ENOSPC');
+    c.map({ length: PAGE - 1n, vaddr: memory.at() }).returns(0).shows(IOVA_AT, u64(0x11000n));
+  });
 });
 
 /** The argument in memory that can be read only. */
