@@ -279,7 +279,9 @@ clause('ioas/map-no-space', () => {
     const { c, memory } = ready(s);
     allows(s, c, [[0x10000n, 0x10ffen]]).returns(0);
     c.map({ length: PAGE, vaddr: memory.at() }).refused('ENOSPC');
-    c.map({ length: PAGE - 1n, vaddr: memory.at() }).returns(0).shows(IOVA_AT, u64(0x10000n));
+    c.map({ length: PAGE - 1n, vaddr: memory.at() })
+      .returns(0)
+      .shows(IOVA_AT, u64(0x10000n));
   });
   test('the gap between mappings is a byte short', (s) => {
     const { c, memory } = ready(s);
@@ -287,7 +289,9 @@ clause('ioas/map-no-space', () => {
     maps(c, memory, 0x10000n, PAGE);
     maps(c, memory, 0x11fffn, PAGE + 1n);
     c.map({ length: PAGE, vaddr: memory.at() }).refused('ENOSPC');
-    c.map({ length: PAGE - 1n, vaddr: memory.at() }).returns(0).shows(IOVA_AT, u64(0x11000n));
+    c.map({ length: PAGE - 1n, vaddr: memory.at() })
+      .returns(0)
+      .shows(IOVA_AT, u64(0x11000n));
   });
 });
 
