@@ -81,6 +81,14 @@ clause('mock/attach-to-device', () => {
     c.attachMock(id).refused('EINVAL');
     c.alloc(5);
   });
+  test('the id that the device itself gets', (s) => {
+    const c = openWithMock(s);
+    c.alloc(1);
+    c.attachMock(2).refused('ENOENT');
+    c.attachMock(3).refused('EINVAL');
+    c.attachMock(4).refused('ENOENT');
+    c.alloc(2);
+  });
 });
 
 clause('iommufd/destroy-busy', () => {

@@ -1,7 +1,9 @@
-import { clause, each, inline, NULL, pointerTo, test } from '../harness/cases/index.ts';
-import { openIommufd, withIoas } from '../harness/cases/iommufd.ts';
+import { clause, each, inline, NULL, pointerTo, type Scenario, test } from '../harness/cases/index.ts';
+import { openIommufd, openWithMock, withIoas } from '../harness/cases/iommufd.ts';
+import { allocTable } from '../harness/cases/page-tables.ts';
 import * as uapi from '../harness/uapi/iommufd.ts';
 import { IOMMUFD_COMMANDS } from '../harness/uapi/iommufd-commands.ts';
+import { MOCK_APERTURE } from '../harness/uapi/iommufd-test.ts';
 import { encode, sizeOf } from '../harness/uapi/struct.ts';
 
 /* /dev/iommu: how commands are framed, objects and their ids, options. */
@@ -320,6 +322,51 @@ clause('iommufd/option-bad-value', () => {
       .option({ ...HUGE, ...GET })
       .returns(0)
       .shows(VALUE_AT, shows(1));
+  });
+});
+
+clause('iommufd/option-huge-pages-in-use', () => {
+  const attached = (s: Scenario) => {
+    const context = openWithMock(s);
+    context.alloc(1);
+    context.attachMock(1).returns(0);
+    const memory = s.main.memory(PAGE);
+    const maps = () => context.map({ iova: MOCK_APERTURE.start, length: PAGE, vaddr: memory.at() }).returns(0);
+    const sets = (val64: bigint) => context.option({ ...HUGE, ...SET, val64 });
+    return { context, maps, sets };
+  };
+  test('while a device is attached', (s) => {
+    const { context, maps, sets } = attached(s);
+    maps();
+    sets(0n).refused('EINVAL');
+    context
+      .option({ ...HUGE, ...GET })
+      .returns(0)
+      .shows(VALUE_AT, shows(1));
+    sets(1n).returns(0);
+    context.unmap(MOCK_APERTURE.start, PAGE).returns(0);
+    sets(0n).returns(0);
+  });
+  test('not when they are not combined already', (s) => {
+    const { maps, sets } = attached(s);
+    sets(0n).returns(0);
+    maps();
+    sets(0n).returns(0);
+    sets(1n).returns(0);
+    sets(0n).refused('EINVAL');
+  });
+  test('no more when the device is gone', (s) => {
+    const { context, maps, sets } = attached(s);
+    maps();
+    context.destroy(2).returns(0);
+    sets(0n).returns(0);
+  });
+  test('while nobody but a page table is there', (s) => {
+    const { context, maps, sets } = attached(s);
+    allocTable(context, { dev_id: 3 }).returns(0);
+    context.destroy(2).returns(0);
+    maps();
+    sets(0n).refused('EINVAL');
   });
 });
 

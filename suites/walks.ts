@@ -9,6 +9,7 @@ import {
   test,
   WRITE,
 } from '../harness/cases/index.ts';
+import { type Numbers, numbersFrom, seeds } from '../harness/cases/walks.ts';
 import * as uapi from '../harness/uapi/vfio.ts';
 
 /*
@@ -20,24 +21,6 @@ import * as uapi from '../harness/uapi/vfio.ts';
 const PAGE = 0x1000n;
 const STEPS = 48;
 const ROOM = 160;
-
-/** The Mulberry32 generator: the same numbers for the same seed, everywhere. */
-const numbersFrom = (seed: number) => {
-  let state = seed;
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return (mixed ^ (mixed >>> 14)) >>> 0;
-  };
-  return {
-    /** A whole number below `bound`. */
-    below: (bound: number): number => next() % bound,
-    oneOf: <T>(values: readonly [T, ...T[]]): T => values[next() % values.length] ?? values[0],
-  };
-};
-
-type Numbers = ReturnType<typeof numbersFrom>;
 
 /** A range of pages of IOVA space, mostly short ones near each other, so that they meet. */
 const rangeOf = ({ below, oneOf }: Numbers, pages: number) => ({
@@ -107,9 +90,6 @@ const walk = (s: Scenario, seed: number, type: bigint, moves: readonly [Move, ..
   c.unmapAll();
   looks({ s, c, memory, bitmap, numbers });
 };
-
-const seeds = (first: number, count: number): Readonly<Record<string, number>> =>
-  Object.fromEntries(Array.from({ length: count }, (_, index) => [`walk ${first + index}`, first + index]));
 
 clause('unmap/v2-whole-mappings', () => {
   each(seeds(1, 12), (s, seed) =>

@@ -14,8 +14,15 @@ export const answerRequest = <F, S>(provision: Provision<F, S>, file: F, call: I
   const situation = request.situation(file, call);
   const unspecified = request.leavesOpen?.(situation);
   if (unspecified !== undefined) return { unspecified, commit: () => request.forgets?.(situation) };
-  return answerInStages(objections, situation, () => successes(provision, situation), request.untouched);
+  const answers = [situation, ...(request.others?.(situation) ?? [])].map((one) =>
+    answerInStages(objections, one, () => successes(provision, one), request.untouched),
+  );
+  return answers.reduce(either);
 };
+
+type Allowing = Extract<Answer, { allowed: unknown }>;
+
+const either = (one: Allowing, other: Allowing): Allowing => ({ allowed: [...one.allowed, ...other.allowed] });
 
 /** The same for something that is no ioctl: what it allows when no objection surely holds is told by `succeed`. */
 export const answerInStages = <S>(
@@ -23,7 +30,7 @@ export const answerInStages = <S>(
   situation: S,
   succeed: () => readonly [Outcome, ...Outcome[]],
   untouched?: Clause,
-): Answer => {
+): Allowing => {
   const refusals = new Refusals(untouched);
   for (const stage of stages) {
     for (const one of stage) refusals.weigh(one, situation);
@@ -84,7 +91,7 @@ class Refusals {
     }));
   }
 
-  answer(): Answer {
+  answer(): Allowing {
     const [first, ...others] = this.outcomes;
     if (first === undefined) throw new RangeError('nothing refuses this call');
     return { allowed: [first, ...others] };

@@ -81,6 +81,8 @@ export interface Request<F, S> extends Clause {
   readonly reply?: (situation: S) => readonly ByteRule[];
   /** The clause that is broken when bytes change that no field covers; by default the call's own. */
   readonly untouched?: Clause;
+  /** What the situation may be as well, where that depends on what the model cannot know: the call may answer as in any of them. */
+  readonly others?: (situation: S) => readonly S[];
   /** Deviations that do not end the judging: how the call would answer in each, and the clauses that it breaks. */
   readonly deviations?: (situation: S) => readonly Deviation<S>[];
 }

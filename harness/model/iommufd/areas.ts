@@ -37,28 +37,58 @@ export const isHighest = (...numbers: readonly bigint[]): boolean => numbers.som
 
 const powerOfTwo = (length: bigint): bigint => 1n << BigInt((length - 1n).toString(2).length - (length === 1n ? 1 : 0));
 
-/** Where a mapping goes whose IOVA is left to the kernel; `vaddr` tells how it had best be aligned. */
-export const CHOOSES_IOVA = rule<(context: Context, ioas: Ioas, vaddr: bigint, length: bigint) => bigint | undefined>({
+/** Where memory begins. Of an address that a machine chose, no more is known than what it is up to multiples of `known`. */
+export interface Beginning {
+  readonly vaddr: bigint;
+  readonly known: bigint;
+}
+
+/** The `known` of a number that no machine chose. */
+export const EXACTLY = 1n << 64n;
+
+/**
+ * Where a mapping goes whose IOVA is left to the kernel: `undefined` where there is no room. How the memory's address is aligned
+ * tells; where that is not known there are several answers, the one for the model's own address first.
+ */
+export const CHOOSES_IOVA = rule<
+  (context: Context, ioas: Ioas, from: Beginning, length: bigint) => readonly [Found, ...Found[]]
+>({
   id: 'ioas/chosen-iova',
   level: 'may',
   says: 'Without FIXED_IOVA the mapping goes to the lowest IOVA above the first page, within the allowed ranges, where nothing is mapped, as far aligned as the address and the length are (at most to 2 MiB) and with the same offset in a page; iova returns where.',
   source: `iopt_alloc_iova(), ${PAGETABLE}: Does not return a 0 IOVA even if it is valid`,
-  rule: ({ platform }, ioas, vaddr, length) => {
+  rule: ({ platform }, ioas, from, length) => {
     const page = BigInt(platform.pageSizeBytes);
-    const lowest = vaddr === 0n ? powerOfTwo(length) : least(powerOfTwo(length), vaddr & -vaddr);
-    const alignment = least(lowest, HUGE);
-    const ranges = ioas.allowed.length === 0 ? [{ start: page, end: TOP - page }] : ioas.allowed;
-    const fit = { alignment, offset: vaddr % page, length };
-    for (const { start, end } of ranges) {
-      for (const usable of usableIn(ioas)) {
-        const from = greatest(greatest(start, usable.start), page);
-        const found = firstFit(ioas, from, least(least(end, usable.end), TOP - page), fit);
-        if (found !== undefined) return found;
-      }
-    }
-    return undefined;
+    const offset = from.vaddr % page;
+    const [own, ...others] = alignmentsOf(from, least(powerOfTwo(length), HUGE));
+    const at = (alignment: bigint): Found => lowestFit(ioas, page, { alignment, offset, length });
+    const first = at(own);
+    return [first, ...new Set(others.map(at).filter((found) => found !== first))];
   },
 });
+
+type Found = bigint | undefined;
+
+/** How the memory may be aligned, as far as that counts: at most to `most`. */
+const alignmentsOf = ({ vaddr, known }: Beginning, most: bigint): readonly [bigint, ...bigint[]] => {
+  const own = vaddr === 0n ? most : least(vaddr & -vaddr, most);
+  if (own < known) return [own];
+  const others: bigint[] = [];
+  for (let alignment = known; alignment < most; alignment *= 2n) others.push(alignment);
+  return [own, ...others, most];
+};
+
+const lowestFit = (ioas: Ioas, page: bigint, fit: Fit): Found => {
+  const ranges = ioas.allowed.length === 0 ? [{ start: page, end: TOP - page }] : ioas.allowed;
+  for (const { start, end } of ranges) {
+    for (const usable of usableIn(ioas)) {
+      const from = greatest(greatest(start, usable.start), page);
+      const found = firstFit(ioas, from, least(least(end, usable.end), TOP - page), fit);
+      if (found !== undefined) return found;
+    }
+  }
+  return undefined;
+};
 
 interface Fit {
   readonly alignment: bigint;

@@ -10,7 +10,7 @@ import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
 import { CHOOSES_IOVA, isAligned, isHighest, overflows, partsUpToHole } from './areas.ts';
 import { outOfReach, overLimit, settle } from './pinned.ts';
-import { ACCESS, KNOWN_FLAGS } from './placing.ts';
+import { ACCESS, elsewhere, KNOWN_FLAGS, type Places } from './placing.ts';
 import { isUsable } from './reserved.ts';
 import { type Area, type Context, type Ioas, pins } from './state.ts';
 
@@ -27,7 +27,8 @@ interface CopyCall {
   readonly writable: boolean;
   /** The parts of areas that are copied, ascending; nothing when they do not cover the range without a hole. */
   parts(): readonly Area[];
-  iova(): bigint | undefined;
+  /** Where it goes, if there is room; several answers where that is not known. */
+  places(): Places;
 }
 
 const isFixed = ({ asked: { flags } }: CopyCall): boolean => (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0;
@@ -38,7 +39,7 @@ const partsOf = (ioas: Ioas, start: bigint, end: bigint): readonly Area[] => {
 };
 
 const carryOut = (call: CopyCall): void => {
-  const to = call.iova();
+  const [to] = call.places();
   if (to === undefined) return;
   for (const { start, end, pages, from } of call.parts()) {
     const at = to + (start - call.asked.src_iova);
@@ -64,15 +65,17 @@ const COPY = request<Context, CopyCall>({
       to,
       writable: argument.writable(0, sizeOf(iommuIoasCopy)),
       parts: () => (from === undefined ? [] : partsOf(from, asked.src_iova, asked.src_iova + asked.length)),
-      iova() {
-        if (isFixed(this) || to === undefined) return asked.dst_iova;
+      places() {
         const [first] = this.parts();
-        const vaddr = first === undefined ? 0n : first.pages.vaddr + first.from;
-        return context.law.of(CHOOSES_IOVA).rule(context, to, vaddr, asked.length);
+        if (isFixed(this) || to === undefined || first === undefined) return [asked.dst_iova];
+        const { pages, from } = first;
+        const begins = { vaddr: pages.vaddr + from, known: pages.known };
+        return context.law.of(CHOOSES_IOVA).rule(context, to, begins, asked.length);
       },
     };
   },
   stages: ['arguments', 'source', 'target', 'place', 'pins', 'reply'],
+  others: elsewhere,
   effect: carryOut,
 });
 
@@ -82,7 +85,7 @@ const IOVA_RETURNED = field(COPY, {
   says: 'The field dst_iova returns where the copy is; nothing else of the argument changes.',
   source: `${HEADER}: dst_iova: IOVA the mapping was placed at`,
   at: () => offsetOf(iommuIoasCopy, 'dst_iova'),
-  bytes: (call) => u64Bytes(call.iova() ?? 0n),
+  bytes: (call) => u64Bytes(call.places()[0] ?? 0n),
 });
 
 type Stated = Omit<Objection<CopyCall>, 'kind' | 'to' | 'level'>;

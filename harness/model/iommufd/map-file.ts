@@ -5,9 +5,9 @@ import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
 import type { MemoryObject } from '../world/memory-object.ts';
 import type { OpenFile } from '../world/process.ts';
-import { overflows } from './areas.ts';
+import { EXACTLY, overflows } from './areas.ts';
 import { newPages } from './pinned.ts';
-import { carryOut, KNOWN_FLAGS, type Placing, placeOf, placingObjections, writes } from './placing.ts';
+import { carryOut, elsewhere, KNOWN_FLAGS, type Placing, placesOf, placingObjections, writes } from './placing.ts';
 import type { Context } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_MAP_FILE';
@@ -46,7 +46,7 @@ const MAP_FILE = request<Context, MapFileCall>({
       ioas: context.objects.get(asked.ioas_id),
       writable: argument.writable(0, sizeOf(iommuIoasMapFile)),
       file,
-      from: asked.start,
+      from: { vaddr: asked.start, known: EXACTLY },
       pages: () => {
         const object = objectOf(file);
         return newPages(context, caller, {
@@ -57,8 +57,8 @@ const MAP_FILE = request<Context, MapFileCall>({
           ...(object === undefined ? {} : { object }),
         });
       },
-      iova() {
-        return placeOf(this);
+      places() {
+        return placesOf(this);
       },
     };
   },
@@ -67,6 +67,7 @@ const MAP_FILE = request<Context, MapFileCall>({
     return file.file.kind === 'memfd' ? undefined : 'only memfds are stated as files that can be mapped';
   },
   stages: ['arguments', 'memory', 'place', 'pins', 'reply'],
+  others: elsewhere,
   effect: carryOut,
 });
 
@@ -76,7 +77,7 @@ const IOVA_RETURNED = field(MAP_FILE, {
   says: 'The field iova returns where the mapping is, as with IOAS_MAP; nothing else of the argument changes.',
   source: `${HEADER}: iova: same as for iommu_ioas_map`,
   at: () => offsetOf(iommuIoasMapFile, 'iova'),
-  bytes: (call) => u64Bytes(call.iova() ?? 0n),
+  bytes: (call) => u64Bytes(call.places()[0] ?? 0n),
 });
 
 type Stated = Omit<Objection<MapFileCall>, 'kind' | 'to' | 'level'>;

@@ -4,7 +4,7 @@ import { field, type Objection, objection, request } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
 import { newPages } from './pinned.ts';
-import { carryOut, KNOWN_FLAGS, type Placing, placeOf, placingObjections, writes } from './placing.ts';
+import { carryOut, elsewhere, KNOWN_FLAGS, type Placing, placesOf, placingObjections, writes } from './placing.ts';
 import type { Context } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_MAP';
@@ -33,14 +33,15 @@ const MAP = request<Context, MapCall>({
       asked,
       ioas,
       writable: argument.writable(0, sizeOf(iommuIoasMap)),
-      from: asked.user_va,
+      from: { vaddr: asked.user_va, known: caller.space.alignmentAt(asked.user_va) },
       pages: () => newPages(context, caller, { kind: 'memory', vaddr: asked.user_va, writable: writes(asked.flags) }),
-      iova() {
-        return placeOf(this);
+      places() {
+        return placesOf(this);
       },
     };
   },
   stages: ['arguments', 'memory', 'place', 'pins', 'reply'],
+  others: elsewhere,
   effect: carryOut,
 });
 
@@ -50,7 +51,7 @@ const IOVA_RETURNED = field(MAP, {
   says: 'The field iova returns where the mapping is; with FIXED_IOVA that is where it was asked for. Nothing else of the argument changes.',
   source: `${HEADER}: iova: IOVA the mapping was placed at`,
   at: () => offsetOf(iommuIoasMap, 'iova'),
-  bytes: (call) => u64Bytes(call.iova() ?? 0n),
+  bytes: (call) => u64Bytes(call.places()[0] ?? 0n),
 });
 
 type Stated = Omit<Objection<MapCall>, 'kind' | 'to' | 'level'>;

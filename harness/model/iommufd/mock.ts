@@ -78,17 +78,20 @@ interface AttachCall extends Joining {
 }
 
 const situation = (context: Context, asked: AttachCall['asked'], writable: boolean): AttachCall => {
-  const target = context.objects.get(asked.id) ?? context.others.get(asked.id);
-  const table = tableOf(target);
+  const there = context.objects.get(asked.id) ?? context.others.get(asked.id);
   const dirtyTracking = (asked.dev_flags & MOCK_FLAGS_DEVICE_NO_DIRTY) === 0;
   const pasidBits = (asked.dev_flags & MOCK_FLAGS_DEVICE_PASID) === 0 ? 0 : MOCK_PASID_WIDTH;
+  const device = newDevice({ iommu: { dirtyTracking, nesting: true, pasidBits } });
+  // It is bound before it is attached: its own id is that of an object already.
+  const target = there ?? (asked.id === idsFor(context, undefined).device ? device : undefined);
+  const table = tableOf(target);
   return {
     context,
     asked,
     target,
     table,
     writable,
-    device: newDevice({ iommu: { dirtyTracking, nesting: true, pasidBits } }),
+    device,
     joins: () => newOf(table),
     ids: () => idsFor(context, table),
   };
@@ -172,7 +175,7 @@ export const attachingObjections = <S extends Joining & Pick<AttachCall, 'target
   objection(call, {
     id: `${call.id}-to-device`,
     level: 'must',
-    says: 'Attaching to an object that is neither an IO address space nor a page table is refused with EINVAL, and no object is left.',
+    says: 'Attaching to an object that is neither an IO address space nor a page table, the device itself included, is refused with EINVAL, and no object is left.',
     source: CHANGE,
     stage: 'object',
     errnos: ['EINVAL'],

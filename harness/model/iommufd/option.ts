@@ -11,7 +11,7 @@ import { field, type Objection, objection, request, rule } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
 import type { Process } from '../world/process.ts';
-import type { Context, Ioas } from './state.ts';
+import { type Context, type Ioas, pins } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h';
 const ERRNOS = `${HEADER}: ioctls use a standard meaning for common errnos`;
@@ -85,6 +85,12 @@ const VALUE = field(OPTION, {
 type Stated = Omit<Objection<OptionCall>, 'kind' | 'to' | 'level'>;
 const refuses = (stated: Stated): Objection<OptionCall> => objection(OPTION, { level: 'must', ...stated });
 
+/** Whether it has pages not combined that may be until then. */
+const disables = (call: OptionCall): boolean =>
+  isHuge(call) && sets(call) && call.asked.val64 === 0n && call.ioas?.largePages === true;
+
+const isInUse = ({ ioas }: OptionCall): boolean => ioas !== undefined && pins(ioas) && [...ioas.areas].length > 0;
+
 const OBJECTIONS = [
   refuses({
     id: 'iommufd/option-unsupported',
@@ -140,14 +146,23 @@ const OBJECTIONS = [
     when: (call) => sets(call) && call.asked.val64 > 1n,
   }),
   refuses({
+    id: 'iommufd/option-huge-pages-in-use',
+    says: 'Setting HUGE_PAGES from 1 to 0 while the IO address space has a page table and anything is mapped is refused with EINVAL.',
+    source:
+      "iopt_disable_large_pages(), drivers/iommu/iommufd/io_pagetable.c: Won't do it if domains already have pages mapped in them",
+    stage: 'value',
+    errnos: ['EINVAL'],
+    when: (call) => disables(call) && isInUse(call),
+  }),
+  refuses({
     id: 'iommufd/option-huge-pages-unaligned',
     says: 'Setting HUGE_PAGES to 0 while an area is mapped whose IOVA, length or memory is no whole page is refused with EADDRINUSE.',
     source: 'iopt_check_iova_alignment(), drivers/iommu/iommufd/io_pagetable.c',
     stage: 'value',
     errnos: ['EADDRINUSE'],
     when: (call) => {
-      const { context, ioas, asked } = call;
-      if (!isHuge(call) || !sets(call) || asked.val64 !== 0n || ioas === undefined || !ioas.largePages) return false;
+      const { context, ioas } = call;
+      if (ioas === undefined || !disables(call) || isInUse(call)) return false;
       const page = BigInt(context.platform.pageSizeBytes);
       return [...ioas.areas].some(
         ({ start, end, pages, from }) =>

@@ -3,6 +3,7 @@ import { type Holds, rule } from '../clauses.ts';
 import { roundUp } from '../world/big.ts';
 import { IntervalMap } from '../world/interval-map.ts';
 import type { Process } from '../world/process.ts';
+import { EXACTLY } from './areas.ts';
 import { hold, type Span, unpinned } from './held.ts';
 import { type Area, type Context, type Ioas, type Owner, type Pages, pins } from './state.ts';
 
@@ -18,6 +19,7 @@ export const newPages = (
   stated: Pick<Pages, 'kind' | 'vaddr' | 'writable' | 'fileSize' | 'object'>,
 ): Pages => ({
   ...stated,
+  known: stated.kind === 'file' ? EXACTLY : caller.space.alignmentAt(stated.vaddr),
   mode: caller.capable('ipc_lock') ? 'none' : perProcess ? 'process' : 'user',
   owner: ownerFor(caller),
   held: new IntervalMap(),

@@ -1,7 +1,7 @@
 import type { ClauseId } from '../../spec/clause.ts';
 import { IOMMU_IOAS_MAP_FIXED_IOVA, IOMMU_IOAS_MAP_READABLE, IOMMU_IOAS_MAP_WRITEABLE } from '../../uapi/iommufd.ts';
 import { type Objection, objection, type Request } from '../clauses.ts';
-import { CHOOSES_IOVA, isAligned, isHighest, overflows } from './areas.ts';
+import { type Beginning, CHOOSES_IOVA, isAligned, isHighest, overflows } from './areas.ts';
 import { outOfReach, overLimit, settle } from './pinned.ts';
 import { isUsable } from './reserved.ts';
 import { type Area, type Context, type Ioas, type Pages, pins } from './state.ts';
@@ -29,17 +29,25 @@ export interface Placing {
   readonly ioas: Ioas | undefined;
   readonly writable: boolean;
   /** Where the memory begins: its address, or the offset in the file. */
-  readonly from: bigint;
+  readonly from: Beginning;
   /** The memory, as it is mapped. */
   pages(): Pages;
-  /** Where it goes, if there is room. */
-  iova(): bigint | undefined;
+  /** Where it goes, if there is room; several answers where that is not known. */
+  places(): Places;
 }
 
-/** Where a mapping goes, if there is room. */
-export const placeOf = ({ context, ioas, asked, from }: Omit<Placing, 'iova' | 'pages'>): bigint | undefined => {
-  if ((asked.flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0 || ioas === undefined) return asked.iova;
+export type Places = readonly [bigint | undefined, ...(bigint | undefined)[]];
+
+/** Where a mapping goes. */
+export const placesOf = ({ context, ioas, asked, from }: Omit<Placing, 'places' | 'pages'>): Places => {
+  if ((asked.flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0 || ioas === undefined) return [asked.iova];
   return context.law.of(CHOOSES_IOVA).rule(context, ioas, from, asked.length);
+};
+
+/** The call, had it gone to another of the places. */
+export const elsewhere = <S extends { places(): Places }>(call: S): readonly S[] => {
+  const [, ...others] = call.places();
+  return others.map((place) => ({ ...call, places: () => [place] }));
 };
 
 const isFixed = ({ asked: { flags } }: Placing): boolean => (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0;
@@ -55,7 +63,7 @@ const areaOf = (call: Placing, start: bigint): Area => ({
 /** Maps. */
 export const carryOut = (call: Placing): void => {
   const { ioas } = call;
-  const iova = call.iova();
+  const [iova] = call.places();
   if (ioas === undefined || iova === undefined) return;
   ioas.areas.insert(areaOf(call, iova));
   settle(call.context);
@@ -124,7 +132,7 @@ export const placingObjections = <S extends Placing>(
       when: (call) => {
         const { context, ioas, asked } = call;
         const iova = isFixed(call) ? asked.iova : 0n;
-        return ioas !== undefined && !isAligned(context, ioas, iova, asked.length, call.from);
+        return ioas !== undefined && !isAligned(context, ioas, iova, asked.length, call.from.vaddr);
       },
     }),
     refuses({
@@ -144,7 +152,7 @@ export const placingObjections = <S extends Placing>(
       source: `iopt_alloc_iova(), ${PAGETABLE}`,
       stage: 'place',
       errnos: ['ENOSPC'],
-      when: (call) => !isFixed(call) && call.asked.length < (1n << 63n) - 1n && call.iova() === undefined,
+      when: (call) => !isFixed(call) && call.asked.length < (1n << 63n) - 1n && call.places()[0] === undefined,
     }),
     refuses({
       id: `${prefix}-beyond-aperture`,

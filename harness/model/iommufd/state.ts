@@ -175,6 +175,8 @@ export interface Pages {
   readonly kind: 'memory' | 'file';
   /** The address of its first byte in the process that mapped it, or the offset in the file. */
   readonly vaddr: bigint;
+  /** That number is known up to multiples of this power of two. */
+  readonly known: bigint;
   /** It was mapped to be written. */
   readonly writable: boolean;
   /** The size of the file now, in bytes. */

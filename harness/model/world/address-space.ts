@@ -58,6 +58,8 @@ export interface Backing {
 export interface AddressSpace {
   /** False once its process died or exec'd: then nothing is mapped any more, and accounting is moot (mmget_not_zero fails). */
   readonly alive: boolean;
+  /** The power of two up to multiples of which an address is known: a machine puts memories where it likes, as far aligned as was asked for. */
+  alignmentAt(vaddr: bigint): bigint;
   /** Pages charged as locked (locked_vm); VmLck shows it in kB. A forked or exec'd process starts with none. */
   readonly lockedPages: number;
   /**

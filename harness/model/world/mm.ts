@@ -27,6 +27,14 @@ const FIRST_PLACE = 0x1000_0000_0000n;
 /** Where its places end: behind it lie the program itself, its libraries and its stack. */
 const LAST_PLACE = 0x7000_0000_0000n;
 
+/** The last power of two beyond every address. */
+const EXACTLY = 1n << 64n;
+
+interface Place {
+  readonly start: bigint;
+  readonly known: bigint;
+}
+
 /** Part of an area that an access goes through: `size` bytes from `offset` in the area on. */
 type SeePart = (area: Area, offset: bigint, size: bigint) => void;
 
@@ -35,6 +43,8 @@ export class Mm implements AddressSpace {
   readonly pageSize: number;
   #areas = new IntervalMap<Area>();
   #nextPlace = FIRST_PLACE;
+  /** Where memories were put, by their first address, and how far those are known; nothing is forgotten, so that an address means what it meant. */
+  readonly #places: Place[] = [];
   #alive = true;
   #lockedPages = 0;
   readonly #chargedBy = new Set<Clause>();
@@ -210,6 +220,19 @@ export class Mm implements AddressSpace {
     return start + size + room <= LAST_PLACE ? start : undefined;
   }
 
+  /** Says that what lies from `start` on was put there, and up to multiples of which power of two that is known. */
+  settle(start: bigint, known: bigint): void {
+    this.#places.push({ start, known });
+  }
+
+  alignmentAt(vaddr: bigint): bigint {
+    let nearest: Place | undefined;
+    for (const place of this.#places) {
+      if (place.start <= vaddr && (nearest === undefined || place.start >= nearest.start)) nearest = place;
+    }
+    return nearest?.known ?? EXACTLY;
+  }
+
   /** Maps an area where nothing is mapped. */
   map(area: Area): void {
     this.#areas.insert(area);
@@ -245,6 +268,7 @@ export class Mm implements AddressSpace {
   fork(): Mm {
     const child = new Mm(this.pageSize);
     child.#nextPlace = this.#nextPlace;
+    child.#places.push(...this.#places);
     const copied = new Map<MemoryObject, MemoryObject>();
     for (const area of this.#areas) child.map({ ...area, content: forked(area.content, copied) });
     return child;

@@ -43,7 +43,7 @@ const NO_CAPABILITY = new Uint8Array(0);
 /** What becomes of a capability of so many bytes: whether there is room for it behind the structure. */
 const hasRoom = ({ asked, capability }: MediatedCall): boolean => asked.argsz >= INFO_SIZE + capability.length;
 
-const { deviations: _, ...PLAIN } = GET_REGION_INFO;
+const { deviations: _, others: __, ...PLAIN } = GET_REGION_INFO;
 
 const GET_MEDIATED_REGION_INFO: Request<DeviceFile, MediatedCall> = {
   ...PLAIN,

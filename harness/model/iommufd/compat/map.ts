@@ -48,9 +48,9 @@ const MAP_DMA = request<Context, MapCall>({
       asked: { flags, ioas_id: found?.id ?? 0, length: given.size, iova: given.iova },
       ioas: found?.ioas,
       writable: true,
-      from: given.vaddr,
+      from: { vaddr: given.vaddr, known: caller.space.alignmentAt(given.vaddr) },
       pages: () => newPages(context, caller, { kind: 'memory', vaddr: given.vaddr, writable: writes(flags) }),
-      iova: () => given.iova,
+      places: () => [given.iova],
     };
   },
   stages: ['read', 'arguments', 'object', 'memory', 'place', 'pins'],

@@ -40,14 +40,19 @@ const mapping = (actor: Actor, wanted: Wanted): Answer => {
   const { space } = actor;
   if (actor.memories.get(wanted.name) !== undefined) return unspecified(`the name ${wanted.name} is taken`);
   if (wanted.length === 0n) return fails('EINVAL', MEMORY_MAPPING);
-  const mapAt = (start: bigint): Answer =>
+  const mapAt = (start: bigint, known: bigint): Answer =>
     allow(
-      success(MEMORY_MAPPING, { effect: () => actor.memories.set(wanted.name, establish(space, start, wanted)) }),
+      success(MEMORY_MAPPING, {
+        effect: () => {
+          actor.memories.set(wanted.name, establish(space, start, wanted));
+          space.settle(start, known);
+        },
+      }),
       ...shortages(actor, wanted),
     );
   if (wanted.at === undefined) {
     const start = space.freePlace(wanted.length, wanted.align);
-    return start === undefined ? fails('ENOMEM', MEMORY_MAPPING) : mapAt(start);
+    return start === undefined ? fails('ENOMEM', MEMORY_MAPPING) : mapAt(start, wanted.align);
   }
   return withPlace(actor, wanted.at, (start) => {
     if (start % wanted.granule !== 0n) return fails('EINVAL', MEMORY_MAPPING);
@@ -56,7 +61,7 @@ const mapping = (actor: Actor, wanted: Wanted): Answer => {
     if (start + wanted.length > USER_END) return fails('ENOMEM', MEMORY_MAPPING);
     if (!space.isFree(start - wanted.margin, start + wanted.length + wanted.margin))
       return fails('EEXIST', MEMORY_MAPPING);
-    return mapAt(start);
+    return mapAt(start, space.alignmentAt(start));
   });
 };
 

@@ -1,0 +1,27 @@
+/* What random programs are drawn from: a case is the same every time. */
+
+/** Numbers that a seed gives. */
+export interface Numbers {
+  /** A whole number below `bound`. */
+  below(bound: number): number;
+  oneOf<T>(values: readonly [T, ...T[]]): T;
+}
+
+/** The Mulberry32 generator: the same numbers for the same seed, everywhere. */
+export const numbersFrom = (seed: number): Numbers => {
+  let state = seed;
+  const next = (): number => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return (mixed ^ (mixed >>> 14)) >>> 0;
+  };
+  return {
+    below: (bound) => next() % bound,
+    oneOf: (values) => values[next() % values.length] ?? values[0],
+  };
+};
+
+/** Titles of cases, and the seed of each. */
+export const seeds = (first: number, count: number): Readonly<Record<string, number>> =>
+  Object.fromEntries(Array.from({ length: count }, (_, index) => [`walk ${first + index}`, first + index]));
