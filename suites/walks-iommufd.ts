@@ -202,27 +202,27 @@ clause('ioas/map', () => {
   );
 });
 clause('ioas/copy', () => {
-  each(seeds(101, 90), (s, seed) =>
+  each(seeds(101, 12), (s, seed) =>
     walk(s, seed, [mapsPages, mapsPages, maps, copies, copies, copies, unmaps, unmapsMuch, destroys, makesSpace]),
   );
 });
 clause('ioas/allow', () => {
-  each(seeds(201, 90), (s, seed) =>
+  each(seeds(201, 12), (s, seed) =>
     walk(s, seed, [mapsAnywhere, mapsAnywhere, mapsPages, allows, allows, unmaps, unmapsAll, looksAtRanges, attaches]),
   );
 });
 clause('access/pin', () => {
-  each(seeds(301, 90), (s, seed) =>
+  each(seeds(301, 12), (s, seed) =>
     walk(s, seed, [mapsPages, mapsPages, mapsPages, maps, copies, unmaps, pins, pins, unpins, replaces, looks]),
   );
 });
 clause('access/rw', () => {
-  each(seeds(401, 90), (s, seed) =>
+  each(seeds(401, 12), (s, seed) =>
     walk(s, seed, [mapsPages, mapsPages, mapsPages, maps, copies, unmaps, reads, reads, writes, pins, unpins]),
   );
 });
 clause('hwpt/dirty-bits', () => {
-  each(seeds(501, 90), (s, seed) =>
+  each(seeds(501, 12), (s, seed) =>
     walk(s, seed, [
       mapsPages,
       mapsPages,
@@ -244,7 +244,7 @@ clause('hwpt/dirty-bits', () => {
   );
 });
 clause('hwpt/alloc', () => {
-  each(seeds(601, 90), (s, seed) =>
+  each(seeds(601, 12), (s, seed) =>
     walk(s, seed, [
       mapsPages,
       mapsPages,
