@@ -43,7 +43,7 @@ const REPLACE = request<Context, ReplaceCall>({
       joins: () => newOf(table),
     };
   },
-  stages: ['device', 'object', 'place', 'pins', 'fit', 'reply'],
+  stages: ['device', 'object', 'place', 'pins', 'attached', 'fit', 'driver', 'reply'],
   effect: replace,
 });
 
@@ -84,7 +84,7 @@ const UNATTACHED = objection(REPLACE, {
   says: 'A device that is attached to nothing is refused with EINVAL.',
   source:
     'iommufd_device_replace(), drivers/iommu/iommufd/device.c: This can only be called if iommufd_device_attach() has already succeeded',
-  stage: 'fit',
+  stage: 'attached',
   errnos: ['EINVAL'],
   when: ({ device }) => device !== undefined && device.table === undefined,
 });
@@ -106,8 +106,8 @@ export const MOCK_REPLACE_CLAUSES = [
   TABLE_RETURNED,
   ...OBJECTIONS,
   ...attachingObjections(REPLACE),
-  unfitObjection(REPLACE),
-  strangerObjection(REPLACE),
+  unfitObjection(REPLACE, 'driver'),
+  strangerObjection(REPLACE, 'driver'),
   UNATTACHED,
   NOT_FOR_PASIDS,
 ];

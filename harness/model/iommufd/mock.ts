@@ -187,13 +187,14 @@ export const attachingObjections = <S extends Joining & Pick<AttachCall, 'target
 /** What refuses a device whose IOMMU can less than others. */
 export const unfitObjection = <S extends Pick<AttachCall, 'table'> & { readonly device: Device | undefined }>(
   call: Request<Context, S>,
+  stage = 'object',
 ): Objection<S> =>
   objection(call, {
     id: `${call.id}-unfit`,
     level: 'must',
     says: 'Attaching to a page table with which the device cannot work, such as one for dirty tracking when its IOMMU has none, is refused with EINVAL.',
     source: `mock_domain_nop_attach(), drivers/iommu/iommufd/selftest.c; ${CHANGE}: EINVAL means the domain is incompatible with the device`,
-    stage: 'object',
+    stage,
     errnos: ['EINVAL'],
     when: ({ device, table }) => device !== undefined && unfit(device, table),
   });
@@ -201,6 +202,7 @@ export const unfitObjection = <S extends Pick<AttachCall, 'table'> & { readonly 
 /** What refuses a device that a virtual IOMMU does not know. */
 export const strangerObjection = <S extends Pick<AttachCall, 'table'> & { readonly device: Device | undefined }>(
   call: Request<Context, S>,
+  stage = 'object',
 ): Objection<S> =>
   objection(call, {
     id: `${call.id}-no-virtual-device`,
@@ -208,7 +210,7 @@ export const strangerObjection = <S extends Pick<AttachCall, 'table'> & { readon
     says: 'Attaching a device to a page table nested in a virtual IOMMU is refused with ENOENT when it has no virtual device there.',
     source:
       'iommufd_viommu_get_vdev_id(), drivers/iommu/iommufd/driver.c; mock_domain_nop_attach(), drivers/iommu/iommufd/selftest.c',
-    stage: 'object',
+    stage,
     errnos: ['ENOENT'],
     when: ({ device, table }) => {
       const viommu = table?.kind === 'nested table' ? table.viommu : undefined;
