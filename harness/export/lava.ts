@@ -7,8 +7,9 @@ import { placeOf } from './place.ts';
 
 /**
  * Lines for the console of a LAVA job: a signal for each case, in the test set of its area; round the words of a case that
- * did not simply conform stand signals that let LAVA find them in its log. Whatever became of the run, its last case says so:
- * a job whose `expected:` names it cannot pass when it was cut.
+ * did not simply conform stand signals that lead from the result to them in LAVA's log. (Its dispatcher, 2023.01, marks in the
+ * log how far it has read, up to 4 KiB at once: of a fast console the words are to be found a few lines above the mark.)
+ * Whatever became of the run, its last case says so.
  */
 
 const RESULTS = { passed: 'pass', failed: 'fail', skipped: 'skip', errored: 'unknown' } as const;

@@ -72,6 +72,7 @@ PermitRootLogin yes
 StrictModes no
 UsePAM no
 PidFile none
+Subsystem sftp internal-sftp
 `;
 
 const clientConfig = (at: (name: string) => string, port: number): string => `Host changed
