@@ -13,6 +13,7 @@ import {
 } from '../harness/cases/index.ts';
 import { openIommufd } from '../harness/cases/iommufd.ts';
 import { IOMMUFD_MOCK } from '../harness/cases/needs.ts';
+import { allocTable } from '../harness/cases/page-tables.ts';
 import * as uapi from '../harness/uapi/iommufd.ts';
 import { offsetOf } from '../harness/uapi/struct.ts';
 import {
@@ -312,6 +313,28 @@ clause('cdev/attach-reserved-mapped', () => {
     ranges.write(new Uint8Array(BigUint64Array.of(PAGE, MSI - 1n).buffer));
     c.allow({ ioas_id: 3, num_iovas: 1 }, ranges.at()).returns(0);
     cdev.attach(3, 4);
+  });
+});
+
+clause('cdev/replace-reserved-mapped', () => {
+  test('to a page table that user space made', (s) => {
+    const { c, cdev } = withTwo(s);
+    c.map({ ioas: 3, iova: MSI, length: PAGE, vaddr: s.main.memory(SIZE).at() }).returns(0);
+    allocTable(c, { dev_id: 1, pt_id: 3 }).returns(0);
+    cdev.attach(2, 5);
+    cdev.asksToAttach({ target: 4 }).refused('EADDRINUSE');
+    cdev.detach().returns(0);
+    cdev.asksToAttach({ target: 4 }).refused('EADDRINUSE');
+  });
+  test('where memory is missing as well', (s) => {
+    const { c, cdev } = withTwo(s);
+    const memory = s.main.memory(SIZE);
+    memory.hole(PAGE, PAGE).succeeds();
+    c.map({ ioas: 3, iova: MSI, length: 2n * PAGE, vaddr: memory.at() }).returns(0);
+    cdev.asksToAttach({ target: 3 }).refused('EADDRINUSE');
+    cdev.attach(2, 4);
+    cdev.asksToAttach({ target: 3 }).refused('EFAULT');
+    cdev.attach(4, 4);
   });
 });
 

@@ -62,7 +62,7 @@ const ATTACH = request<BoundCdev, AttachCall>({
     };
   },
   leavesOpen: ({ context }) => context.unclear,
-  stages: ['read', 'size', 'flags', 'pasid', 'object', 'table', 'place', 'pins', 'reply'],
+  stages: ['read', 'size', 'flags', 'pasid', 'object', 'table', 'place', 'pins', 'moves', 'reply'],
   effect: ({ cdev: { bound }, context, pasid, table }) => {
     if (pasid === undefined) move(context, bound.object, table);
     else context.unclear = 'what the PASIDs of a device are attached to is not stated';
@@ -126,6 +126,19 @@ const ARGUMENT_OBJECTIONS = [
   }),
 ];
 
+const isAttached = ({ cdev }: AttachCall): boolean => cdev.bound.object.table !== undefined;
+
+/** Whether anything is mapped in the IO address space, or allowed to be chosen from, where the device has a reserved region. */
+const reachesReserved = ({ cdev, table }: AttachCall): boolean => {
+  const ioas = ioasOf(table);
+  if (ioas === undefined || ioas === ioasOf(cdev.bound.object.table)) return false;
+  return cdev.group.platform.reserved.some(
+    (region) =>
+      ioas.areas.overlapping(region.start, region.end + 1n) !== undefined ||
+      ioas.allowed.some((range) => meet(range, region)),
+  );
+};
+
 const TARGET_OBJECTIONS = [
   refuses({
     id: 'cdev/attach-unknown',
@@ -167,15 +180,16 @@ const TARGET_OBJECTIONS = [
     source: `include/uapi/linux/iommufd.h: IOMMU_IOAS_ALLOW_IOVAS: When an allowed range is specified any narrowing will be refused; ${RESERVES}`,
     stage: 'place',
     errnos: ['EADDRINUSE'],
-    when: ({ cdev, table }) => {
-      const ioas = ioasOf(table);
-      if (ioas === undefined || ioas === ioasOf(cdev.bound.object.table)) return false;
-      return cdev.group.platform.reserved.some(
-        (region) =>
-          ioas.areas.overlapping(region.start, region.end + 1n) !== undefined ||
-          ioas.allowed.some((range) => meet(range, region)),
-      );
-    },
+    when: (call) => !isAttached(call) && reachesReserved(call),
+  }),
+  refuses({
+    id: 'cdev/replace-reserved-mapped',
+    says: 'The same holds for a device that is attached already: then all that is mapped is pinned before that is seen.',
+    source:
+      'iommufd_group_do_replace_reserved_iova(), iommufd_device_auto_get_domain(), drivers/iommu/iommufd/device.c',
+    stage: 'moves',
+    errnos: ['EADDRINUSE'],
+    when: (call) => isAttached(call) && reachesReserved(call),
   }),
   refuses({
     id: 'cdev/attach-unwritable',
