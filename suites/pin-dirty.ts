@@ -185,6 +185,35 @@ clause('pin/dirty-when-pinned', () => {
   );
 });
 
+clause('pin/dirty-when-pinned-in-vain', () => {
+  test('pages before one that is not mapped', (s) => {
+    const { c, d } = logging(s);
+    const last = Number(A.size / PAGE) - 1;
+    d.pins(at(last - 1), 3).refused('EINVAL');
+    dirtyAre(s, c, A, 3n << BigInt(last - 1));
+    dirtyAre(s, c, A, 0n);
+  });
+  test('not those behind it', (s) => {
+    const { c, d } = emulated(s);
+    c.memory.hole(5n * PAGE, PAGE).succeeds();
+    c.map(A).succeeds();
+    c.startDirty().succeeds();
+    d.pins(at(3), 5).refused('EFAULT');
+    dirtyAre(s, c, A, 0x18n);
+  });
+  test('pages that are pinned already: not anew', (s) => {
+    const { c, d } = mapped(s);
+    c.memory.hole(5n * PAGE, PAGE).succeeds();
+    c.startDirty().succeeds();
+    d.pins(at(3)).succeeds();
+    dirtyAre(s, c, A, 8n);
+    d.unpins(at(3)).succeeds();
+    dirtyAre(s, c, A, 8n);
+    d.pins(at(5)).refused('EFAULT');
+    dirtyAre(s, c, A, 0n);
+  });
+});
+
 clause('pin/dirty-while-pinned', () => {
   test('at every reading', (s) => {
     const { c, d } = logging(s);

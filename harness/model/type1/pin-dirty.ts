@@ -38,6 +38,17 @@ const PINNING_DIRTIES = witness({
   },
 });
 
+/** So do those that were pinned before another of the same call could not be. */
+const PINNING_IN_VAIN_DIRTIES = witness({
+  id: 'pin/dirty-when-pinned-in-vain',
+  level: 'may',
+  says: 'When a page cannot be pinned while dirty pages are logged, those before it in the same call are dirty at the next reading, though none stays pinned.',
+  source: `vfio_iommu_type1_pin_pages(), ${DRIVER}: pin_unwind`,
+  sees: ({ how, iommu, mapping, first, count }, self) => {
+    if (how === 'pinned in vain' && iommu.tracking) mapping.dirty.mark(self, first, count);
+  },
+});
+
 /** Pages that are written for a device become dirty. */
 const WRITING_DIRTIES = witness({
   id: 'pin/dirty-when-written',
@@ -119,6 +130,7 @@ export const PIN_DIRTY_CLAUSES = [
   MARKED_PAGES,
   DIRTY_AT_START,
   PINNING_DIRTIES,
+  PINNING_IN_VAIN_DIRTIES,
   WRITING_DIRTIES,
   FAILED_WRITE_DIRTIES,
   STAYS_DIRTY,

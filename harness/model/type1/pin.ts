@@ -135,6 +135,18 @@ const ALL_OR_NOTHING = rule<(pages: readonly PageCall[]) => readonly PageCall[]>
   rule: () => [],
 });
 
+/** The pages before the first that cannot be pinned are, until that is seen. */
+const pinInVain = (call: PinCall): void => {
+  const { law, iommu } = call;
+  if (!iommu.v2) return;
+  const pages = call.pages();
+  const faulty = pages.findIndex((page) => PAGE_FAULTS.some(({ of }) => of(page, call)));
+  for (const { mapping, index } of pages.slice(0, Math.max(0, faulty))) {
+    if (mapping === undefined || mapping.pins.has(index)) continue;
+    witnessed(law, { how: 'pinned in vain', iommu, mapping, first: index, count: 1 });
+  }
+};
+
 type Stated = Omit<Objection<PinCall>, 'kind' | 'to' | 'level' | 'leaves'>;
 
 const objection = (stated: Stated): Objection<PinCall> => ({
@@ -144,17 +156,11 @@ const objection = (stated: Stated): Objection<PinCall> => ({
   ...stated,
   leaves: (call) => {
     const { law } = call;
-    if (call.count <= maxPages(call.pageSize)) law.of(PINS).rule(call, law.of(ALL_OR_NOTHING).rule(call.pages()));
+    if (call.count > maxPages(call.pageSize)) return;
+    pinInVain(call);
+    law.of(PINS).rule(call, law.of(ALL_OR_NOTHING).rule(call.pages()));
   },
 });
-
-/** One that looks at the pages one by one; any of them can be the one. */
-const pageObjection = (
-  stated: Omit<Stated, 'stage' | 'when'> & { readonly of: (page: PageCall, call: PinCall) => boolean },
-): Objection<PinCall> => {
-  const { of, ...rest } = stated;
-  return objection({ ...rest, stage: 'pages', when: (call) => call.pages().some((page) => of(page, call)) });
-};
 
 const exceeds = (call: PinCall): Holds => {
   const more = new Map<AddressSpace, number>();
@@ -171,6 +177,54 @@ const exceeds = (call: PinCall): Holds => {
   );
   return found.includes(true) ? true : found.includes('perhaps') ? 'perhaps' : false;
 };
+
+/** What keeps one page from being pinned. */
+interface PageFault extends Omit<Stated, 'stage' | 'when'> {
+  readonly of: (page: PageCall, call: PinCall) => boolean;
+}
+
+const PAGE_FAULTS: readonly PageFault[] = [
+  {
+    id: 'pin/unmapped',
+    says: 'Pinning an IOVA that is in no mapping is refused with EINVAL, be it one page of many.',
+    source: PIN_PAGES,
+    errnos: ['EINVAL'],
+    of: ({ mapping }) => mapping === undefined,
+  },
+  {
+    id: 'pin/beyond-access',
+    says: 'Pinning to write what was mapped without WRITE, or to read what was mapped without READ, is refused with EPERM.',
+    source: PIN_PAGES,
+    errnos: ['EPERM'],
+    of: ({ mapping }, { read, write }) =>
+      mapping !== undefined && ((read && !mapping.read) || (write && !mapping.write)),
+  },
+  {
+    id: 'pin/owner-gone',
+    says: 'Pinning a page of a mapping whose owner died, or has another address space since exec, is refused with ENODEV; what is pinned already can be pinned again.',
+    source: `vfio_pin_page_external(), ${DRIVER}: mmget_not_zero()`,
+    errnos: ['ENODEV'],
+    of: ({ mapping, index }) => mapping !== undefined && !mapping.pins.has(index) && !mapping.owner.space.alive,
+  },
+  {
+    id: 'pin/unreachable-memory',
+    says: 'Pinning memory that the owner itself cannot use that way (now, whatever it was when it was mapped) is refused with EFAULT.',
+    source: `vfio_pin_page_external(), vaddr_get_pfns(), ${DRIVER}`,
+    errnos: ['EFAULT'],
+    of: ({ mapping, run }) => mapping?.owner.space.alive === true && run === undefined,
+  },
+  {
+    id: 'pin/registers',
+    says: 'The registers of a device are no pages: pinning them is refused with EINVAL.',
+    source: `${PIN_PAGES}: pfn_valid()`,
+    errnos: ['EINVAL'],
+    of: ({ run }) => run?.kind === 'device',
+  },
+];
+
+/** Any page can be the one. */
+const pageObjection = ({ of, ...rest }: PageFault): Objection<PinCall> =>
+  objection({ ...rest, stage: 'pages', when: (call) => call.pages().some((page) => of(page, call)) });
 
 /** What refuses to pin pages, stage by stage. */
 export const PIN_OBJECTIONS: readonly (readonly Objection<PinCall>[])[] = [
@@ -203,42 +257,7 @@ export const PIN_OBJECTIONS: readonly (readonly Objection<PinCall>[])[] = [
     }),
   ],
   [
-    pageObjection({
-      id: 'pin/unmapped',
-      says: 'Pinning an IOVA that is in no mapping is refused with EINVAL, be it one page of many.',
-      source: PIN_PAGES,
-      errnos: ['EINVAL'],
-      of: ({ mapping }) => mapping === undefined,
-    }),
-    pageObjection({
-      id: 'pin/beyond-access',
-      says: 'Pinning to write what was mapped without WRITE, or to read what was mapped without READ, is refused with EPERM.',
-      source: PIN_PAGES,
-      errnos: ['EPERM'],
-      of: ({ mapping }, { read, write }) =>
-        mapping !== undefined && ((read && !mapping.read) || (write && !mapping.write)),
-    }),
-    pageObjection({
-      id: 'pin/owner-gone',
-      says: 'Pinning a page of a mapping whose owner died, or has another address space since exec, is refused with ENODEV; what is pinned already can be pinned again.',
-      source: `vfio_pin_page_external(), ${DRIVER}: mmget_not_zero()`,
-      errnos: ['ENODEV'],
-      of: ({ mapping, index }) => mapping !== undefined && !mapping.pins.has(index) && !mapping.owner.space.alive,
-    }),
-    pageObjection({
-      id: 'pin/unreachable-memory',
-      says: 'Pinning memory that the owner itself cannot use that way (now, whatever it was when it was mapped) is refused with EFAULT.',
-      source: `vfio_pin_page_external(), vaddr_get_pfns(), ${DRIVER}`,
-      errnos: ['EFAULT'],
-      of: ({ mapping, run }) => mapping?.owner.space.alive === true && run === undefined,
-    }),
-    pageObjection({
-      id: 'pin/registers',
-      says: 'The registers of a device are no pages: pinning them is refused with EINVAL.',
-      source: `${PIN_PAGES}: pfn_valid()`,
-      errnos: ['EINVAL'],
-      of: ({ run }) => run?.kind === 'device',
-    }),
+    ...PAGE_FAULTS.map(pageObjection),
     objection({
       id: 'pin/locked-memory',
       says: "Pinning pages that would take the owner beyond its RLIMIT_MEMLOCK, as it is then, is refused with ENOMEM, unless it had CAP_IPC_LOCK when it made the mapping; the caller's own limit and capabilities do not matter.",

@@ -10,6 +10,8 @@ export type Use = {
   readonly count: number;
 } & (
   | { readonly how: 'pinned'; readonly pin: Pin; readonly anew: boolean; readonly write: boolean }
+  /** Another page of the same call could not be: none stays pinned. */
+  | { readonly how: 'pinned in vain' }
   /** `partly`: a fault ended it part of the way, and these are the pages that it got to. */
   | { readonly how: 'written' | 'partly written' }
 );
