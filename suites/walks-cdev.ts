@@ -2,7 +2,14 @@ import { type Cdev, openCdev } from '../harness/cases/cdev.ts';
 import { clause, each, inline, type Memory, type Scenario } from '../harness/cases/index.ts';
 import { type Context, openIommufd } from '../harness/cases/iommufd.ts';
 import { allocTable, DIRTY, PARENT } from '../harness/cases/page-tables.ts';
-import { type Numbers, numbersFrom, seeds } from '../harness/cases/walks.ts';
+import {
+  type Move as AnyMove,
+  looksAtCharges,
+  type Numbers,
+  numbersFrom,
+  seeds,
+  wander,
+} from '../harness/cases/walks.ts';
 import * as uapi from '../harness/uapi/iommufd.ts';
 import { encode, sizeOf } from '../harness/uapi/struct.ts';
 
@@ -21,7 +28,7 @@ interface Walk {
   readonly numbers: Numbers;
 }
 
-type Move = (walk: Walk) => void;
+type Move = AnyMove<Walk>;
 
 /** An object's number: the devices are 1 and 2, the IO address spaces that a walk begins with 3 and 4. */
 const someone = ({ below }: Numbers): number => 1 + below(9);
@@ -78,10 +85,7 @@ const looksAtRanges: Move = ({ c, room, numbers }) => {
   void c.ranges({ ioas_id: space(numbers), num_iovas: numbers.oneOf([1, 8]) }, room.at());
   room.read(0n, 128n);
 };
-const looks: Move = ({ s }) => {
-  s.main.does({ op: 'status', field: 'VmPin' }).succeeds();
-  s.main.lockedKb().succeeds();
-};
+const looks: Move = ({ s }) => looksAtCharges(s.main);
 
 const MOVES = [
   ...([attaches, attaches, attaches, attaches, detaches, detaches, makesTable, makesTable, destroys] as const),
@@ -100,7 +104,7 @@ const walk = (s: Scenario, seed: number): void => {
   const memory = s.main.memory(32n * PAGE);
   memory.hole(28n * PAGE, 4n * PAGE).succeeds();
   const now: Walk = { s, c, devices, memory, room: s.main.memory(PAGE), numbers };
-  for (let step = 0; step < STEPS; step++) numbers.oneOf(MOVES)(now);
+  wander(now, STEPS, MOVES);
   looks(now);
 };
 

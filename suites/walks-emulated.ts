@@ -1,6 +1,6 @@
 import { type EmulatedDevice, emulated, PIN_READ, PIN_WRITE } from '../harness/cases/emulated.ts';
 import { type Container, clause, each, type Memory, READ, type Scenario, WRITE } from '../harness/cases/index.ts';
-import { type Numbers, numbersFrom, seeds } from '../harness/cases/walks.ts';
+import { type Move as AnyMove, type Numbers, numbersFrom, seeds, wander } from '../harness/cases/walks.ts';
 
 /* Random programs, as in walks.ts, with a device without an IOMMU, alone or beside one that has one: what it pins and writes, and what is told of that. */
 
@@ -18,7 +18,7 @@ interface Walk {
   readonly numbers: Numbers;
 }
 
-type Move = (walk: Walk) => void;
+type Move = AnyMove<Walk>;
 
 const rangeOf = ({ below, oneOf }: Numbers) => ({
   iova: BigInt(below(PAGES)) * PAGE,
@@ -84,7 +84,7 @@ const walk = (
   memory.fill(1);
   memory.hole(40n * PAGE, 8n * PAGE).succeeds();
   const now: Walk = { s, c, d, memory, bitmap: s.main.memory(8, { offset: 512, guard: true }), numbers };
-  for (let step = 0; step < STEPS; step++) numbers.oneOf(moves)(now);
+  wander(now, STEPS, moves);
   last(now);
   c.unmapAll();
   looks(now);

@@ -14,7 +14,14 @@ import {
   WRITE,
 } from '../harness/cases/index.ts';
 import { type Context, contextOf, openIommufd } from '../harness/cases/iommufd.ts';
-import { type Numbers, numbersFrom, seeds } from '../harness/cases/walks.ts';
+import {
+  type Move as AnyMove,
+  looksAtCharges,
+  type Numbers,
+  numbersFrom,
+  seeds,
+  wander,
+} from '../harness/cases/walks.ts';
 import * as uapi from '../harness/uapi/vfio.ts';
 
 /* Random programs, as in walks.ts: groups join containers, or /dev/iommu in the place of one, and leave them, before and after all else is done. */
@@ -34,7 +41,7 @@ interface Walk {
   readonly numbers: Numbers;
 }
 
-type Move = (walk: Walk) => void;
+type Move = AnyMove<Walk>;
 
 const container = ({ containers, numbers }: Walk): Container => numbers.oneOf(containers);
 const group = ({ groups, numbers }: Walk): Group => numbers.oneOf(groups);
@@ -73,10 +80,7 @@ const asks: Move = (walk) => {
     () => container(walk).info(ROOM),
   ])();
 };
-const looks: Move = ({ s }) => {
-  s.main.lockedKb().succeeds();
-  s.main.does({ op: 'status', field: 'VmPin' }).succeeds();
-};
+const looks: Move = ({ s }) => looksAtCharges(s.main);
 const native = ({ context }: Walk): Context => {
   if (context === undefined) throw new RangeError('no /dev/iommu');
   return context;
@@ -97,10 +101,10 @@ const walk = (s: Scenario, seed: number, onIommufd: boolean, moves: readonly [Mo
     const { fd } = openIommufd(s);
     const context = contextOf(fd, s.main);
     const now = { s, containers: [containers[0], containerOf(fd, s.main), containerOf(fd, s.main)], context } as const;
-    for (let step = 0; step < STEPS; step++) numbers.oneOf(moves)({ ...now, groups, memory, numbers });
+    wander<Walk>({ ...now, groups, memory, numbers }, STEPS, moves);
     return;
   }
-  for (let step = 0; step < STEPS; step++) numbers.oneOf(moves)({ s, containers, groups, memory, numbers });
+  wander<Walk>({ s, containers, groups, memory, numbers }, STEPS, moves);
 };
 
 const STAYING = [joins, joins, setsIommu, setsIommu, maps, maps, unmaps, unmapsAll, opens, asks, looks] as const;

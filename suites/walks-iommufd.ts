@@ -20,7 +20,14 @@ import {
   writeThrough,
 } from '../harness/cases/page-tables.ts';
 import { inline } from '../harness/cases/vfio.ts';
-import { type Numbers, numbersFrom, seeds } from '../harness/cases/walks.ts';
+import {
+  type Move as AnyMove,
+  looksAtCharges,
+  type Numbers,
+  numbersFrom,
+  seeds,
+  wander,
+} from '../harness/cases/walks.ts';
 import * as uapi from '../harness/uapi/iommufd.ts';
 import { encode, sizeOf } from '../harness/uapi/struct.ts';
 
@@ -46,7 +53,7 @@ interface Walk {
   readonly users?: readonly [Access, ...Access[]];
 }
 
-type Move = (walk: Walk) => void;
+type Move = AnyMove<Walk>;
 
 /** An object's number, one that there may be. */
 const someone = ({ below }: Numbers): number => 1 + below(9);
@@ -112,10 +119,7 @@ const looksAtRanges: Move = ({ c, room, numbers }) => {
   void c.ranges({ ioas_id: space(numbers), num_iovas: numbers.oneOf([1, 3, 16]) }, room.at());
   room.read(0n, 256n);
 };
-const looks: Move = ({ s }) => {
-  s.main.does({ op: 'status', field: 'VmPin' }).succeeds();
-  s.main.lockedKb().succeeds();
-};
+const looks: Move = ({ s }) => looksAtCharges(s.main);
 
 const some = ({ users, numbers }: Walk): Access => {
   if (users === undefined) throw new RangeError('nobody to do this');
@@ -190,7 +194,7 @@ const walk = (s: Scenario, seed: number, moves: readonly [Move, ...Move[]]): voi
     ? { users: [withAccess(s, c, { flags: PINNING }), withAccess(s, c, { flags: 0 })] as const }
     : {};
   const now: Walk = { s, c, memory, room, numbers, ...users };
-  for (let step = 0; step < STEPS; step++) numbers.oneOf(moves)(now);
+  wander(now, STEPS, moves);
   looks(now);
 };
 

@@ -21,7 +21,7 @@ import {
   checkDeviceCache,
   event,
 } from '../harness/cases/viommus.ts';
-import { type Numbers, numbersFrom, seeds } from '../harness/cases/walks.ts';
+import { type Move as AnyMove, type Numbers, numbersFrom, seeds, wander } from '../harness/cases/walks.ts';
 import * as mock from '../harness/uapi/iommufd-test.ts';
 
 /* Random programs, as in walks-iommufd.ts: objects of virtual machines, page tables for PASIDs and queues come and go in any order. */
@@ -38,7 +38,7 @@ interface Walk {
   readonly faults: QueueFile;
 }
 
-type Move = (walk: Walk) => void;
+type Move = AnyMove<Walk>;
 
 /** An object's number: mostly one that there is. */
 const someone = ({ below }: Numbers): number => 1 + below(14);
@@ -147,7 +147,7 @@ const walk = (s: Scenario, seed: number, moves: readonly [Move, ...Move[]]): voi
   faults.said.returns(0);
   const room = s.main.memory(4n * PAGE);
   const now: Walk = { s, c, room, numbers, events, faults };
-  for (let step = 0; step < STEPS; step++) numbers.oneOf(moves)(now);
+  wander(now, STEPS, moves);
   for (const one of PASIDS) detachPasid(c, one);
 };
 

@@ -9,7 +9,7 @@ import {
   test,
   WRITE,
 } from '../harness/cases/index.ts';
-import { type Numbers, numbersFrom, seeds } from '../harness/cases/walks.ts';
+import { type Move as AnyMove, type Numbers, numbersFrom, seeds, wander } from '../harness/cases/walks.ts';
 import * as uapi from '../harness/uapi/vfio.ts';
 
 /*
@@ -39,7 +39,7 @@ interface Walk {
 
 const PAGES = 48;
 
-type Move = (walk: Walk) => void;
+type Move = AnyMove<Walk>;
 
 const maps: Move = ({ c, memory, numbers }) => {
   const vaddr = memory.at(BigInt(numbers.below(60)) * PAGE);
@@ -86,7 +86,7 @@ const walk = (s: Scenario, seed: number, type: bigint, moves: readonly [Move, ..
   memory.fill(1);
   memory.hole(56n * PAGE, 8n * PAGE).succeeds();
   const bitmap = s.main.memory(24, { offset: 512, guard: true });
-  for (let step = 0; step < STEPS; step++) numbers.oneOf(moves)({ s, c, memory, bitmap, numbers });
+  wander({ s, c, memory, bitmap, numbers }, STEPS, moves);
   c.unmapAll();
   looks({ s, c, memory, bitmap, numbers });
 };

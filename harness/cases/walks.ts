@@ -1,3 +1,5 @@
+import type { Actor } from './scenario.ts';
+
 /* What random programs are drawn from: a case is the same every time. */
 
 /** Numbers that a seed gives. */
@@ -25,3 +27,21 @@ export const numbersFrom = (seed: number): Numbers => {
 /** Titles of cases, and the seed of each. */
 export const seeds = (first: number, count: number): Readonly<Record<string, number>> =>
   Object.fromEntries(Array.from({ length: count }, (_, index) => [`walk ${first + index}`, first + index]));
+
+/** One thing that a random program does next. */
+export type Move<W> = (walk: W) => void;
+
+/** Makes so many moves, each as likely as any other. */
+export const wander = <W extends { readonly numbers: Numbers }>(
+  walk: W,
+  steps: number,
+  moves: readonly [Move<W>, ...Move<W>[]],
+): void => {
+  for (let step = 0; step < steps; step++) walk.numbers.oneOf(moves)(walk);
+};
+
+/** What an actor has pinned and locked: the model says how much that is. */
+export const looksAtCharges = (actor: Actor): void => {
+  actor.does({ op: 'status', field: 'VmPin' }).succeeds();
+  actor.lockedKb().succeeds();
+};
