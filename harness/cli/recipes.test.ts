@@ -7,6 +7,7 @@ import { parseHostsFile } from '../hosts/hosts-file.ts';
 import { connectToLab } from '../hosts/lab.ts';
 import { UnreachableHost } from '../hosts/ssh.ts';
 import { ipmitool } from '../hosts/testing-bmc.ts';
+import { libvirt } from '../hosts/testing-libvirt.ts';
 import { filledIn, labKernel, type Recipe, type Stand, whyNot } from '../hosts/testing-recipes.ts';
 import { readResults } from '../report/read-results.ts';
 import { skipBecause } from '../testing.ts';
@@ -14,7 +15,7 @@ import { EXIT } from '../trouble.ts';
 
 const BIN = fileURLToPath(new URL('bin.mjs', import.meta.url));
 
-const RECIPES: readonly Recipe[] = [ipmitool];
+const RECIPES: readonly Recipe[] = [ipmitool, libvirt];
 
 /** A machine that stays there, dead, and one that is switched off by its panic; and what can be asked of one that is well. */
 const PROGRAMS = {
@@ -66,11 +67,14 @@ for (const recipe of RECIPES) {
         connection.close();
       }
     };
+    let tests = 0;
+    afterEach(() => void tests++);
     const bootAfter = async (last?: string): Promise<string> => {
-      for (;;) {
+      for (const mine = tests; mine === tests; ) {
         const now = await boot();
         if (now !== undefined && now !== last) return now;
       }
+      throw new Error('it did not boot in time');
     };
 
     it('switches the machine on, and boots it by force', async () => {

@@ -29,15 +29,17 @@ export interface Recipe {
   readonly file: string;
   /** The programs that it takes, and the Debian package of each. */
   readonly programs: readonly (readonly [program: string, debianPackage: string])[];
+  /** Why it cannot be run here though they are there. */
+  readonly why?: () => string | undefined;
   open(kernel: Kernel): Promise<Stand>;
 }
 
 /** Why a recipe cannot be run here; `undefined` when it can. */
-export const whyNot = async ({ programs }: Recipe): Promise<string | undefined> => {
+export const whyNot = async ({ programs, why }: Recipe): Promise<string | undefined> => {
   for (const [program, debianPackage] of programs) {
     if ((await findProgram(program)) === undefined) return `${program} is not installed: ${debianPackage}`;
   }
-  return undefined;
+  return why?.();
 };
 
 /** The kernel of the machines. */
