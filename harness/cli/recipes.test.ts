@@ -7,7 +7,9 @@ import { parseHostsFile } from '../hosts/hosts-file.ts';
 import { connectToLab } from '../hosts/lab.ts';
 import { UnreachableHost } from '../hosts/ssh.ts';
 import { ipmitool } from '../hosts/testing-bmc.ts';
+import { labgrid } from '../hosts/testing-labgrid.ts';
 import { libvirt } from '../hosts/testing-libvirt.ts';
+import { pdudaemon } from '../hosts/testing-pdudaemon.ts';
 import { filledIn, labKernel, type Recipe, type Stand, whyNot } from '../hosts/testing-recipes.ts';
 import { readResults } from '../report/read-results.ts';
 import { skipBecause } from '../testing.ts';
@@ -15,7 +17,7 @@ import { EXIT } from '../trouble.ts';
 
 const BIN = fileURLToPath(new URL('bin.mjs', import.meta.url));
 
-const RECIPES: readonly Recipe[] = [ipmitool, libvirt];
+const RECIPES: readonly Recipe[] = [ipmitool, libvirt, pdudaemon, labgrid];
 
 /** A machine that stays there, dead, and one that is switched off by its panic; and what can be asked of one that is well. */
 const PROGRAMS = {

@@ -12,21 +12,20 @@ export interface DaemonOptions {
   readonly words: readonly string[];
   /** File that takes what it says. */
   readonly log: string;
-  readonly env?: Readonly<Record<string, string>>;
+  /** Where it runs, and leaves what it keeps. */
+  readonly cwd?: string;
   /** Asked again and again until it serves. */
   readonly serves: () => Promise<boolean>;
 }
 
 /** Starts one, which ends with this process at the latest. Throws when it ends before it serves. */
-export const startDaemon = async ({ words, log, env = {}, serves }: DaemonOptions): Promise<Daemon> => {
+export const startDaemon = async ({ words, log, cwd, serves }: DaemonOptions): Promise<Daemon> => {
   const [program = '', ...args] = words;
   const said = openSync(log, 'w', 0o600);
   const child = spawn(
     await needProgram('setpriv'),
     ['--pdeathsig', 'KILL', '--', await needProgram(program), ...args],
-    {
-      ...{ stdio: ['ignore', said, said], env: { ...process.env, ...env } },
-    },
+    { stdio: ['ignore', said, said], cwd },
   );
   closeSync(said);
   const ended = new Promise((resolve) => void child.once('exit', resolve));
