@@ -10,7 +10,7 @@ import { ipmitool } from '../hosts/testing-bmc.ts';
 import { labgrid } from '../hosts/testing-labgrid.ts';
 import { libvirt } from '../hosts/testing-libvirt.ts';
 import { pdudaemon } from '../hosts/testing-pdudaemon.ts';
-import { filledIn, labKernel, type Recipe, type Stand, whyNot } from '../hosts/testing-recipes.ts';
+import { filledIn, labKernels, type Recipe, type Stand, whyNot } from '../hosts/testing-recipes.ts';
 import { readResults } from '../report/read-results.ts';
 import { skipBecause } from '../testing.ts';
 import { EXIT } from '../trouble.ts';
@@ -34,7 +34,7 @@ for (const recipe of RECIPES) {
     before(async function () {
       const why = await whyNot(recipe);
       if (why !== undefined) skipBecause(this, why);
-      stand = await recipe.open(await labKernel());
+      stand = await recipe.open(await labKernels());
       const text = await filledIn(recipe, stand);
       name = parseHostsFile(text, recipe.file)[0]?.name ?? '';
       await writeFile(at('hosts.yaml'), text);
@@ -92,10 +92,22 @@ for (const recipe of RECIPES) {
       expect(exitCode, said).to.equal(EXIT.conforms);
     });
 
-    it('tells what a dying kernel said, and brings the machine back, be it dead or off', async () => {
+    it('deploys a kernel, tells what it said when it died, and brings the machine back, be it dead or off', async () => {
       const programs = Object.keys(PROGRAMS).flatMap((file) => ['--program', file]);
-      const { exitCode, said } = await cli('run', '--host', name, ...programs, '--report', 'report');
-      const { cases } = readResults(at('report'));
+      const { exitCode, said } = await cli(
+        'run',
+        '--host',
+        name,
+        '--kernel',
+        '6.12',
+        ...programs,
+        '--report',
+        'report',
+      );
+      const { cases, kernel } = readResults(at('report'));
+      expect(kernel).to.match(/^6\.12\./);
+      // It was off twice, and booted its own kernel.
+      expect(said.match(/deploying 6\.12/g), said).to.have.length(3);
       const seen = cases.map(({ title, verdict, reason }) => [title, verdict, reason?.replace(/\[.*?\] /, '')]);
       const panicked = 'the kernel panicked: Kernel panic - not syncing: sysrq triggered crash';
       expect(seen, said).to.deep.equal([
@@ -113,5 +125,5 @@ for (const recipe of RECIPES) {
       await power('cycle');
       await bootAfter();
     });
-  }).timeout(300_000);
+  }).timeout(600_000);
 }

@@ -44,9 +44,9 @@ export const ipmitool: Recipe = {
     ['ipmitool', 'ipmitool'],
     ['ipmi_sim', 'openipmi'],
   ],
-  open: async (kernel) => {
+  open: async (kernels) => {
     const consolePort = await freePort();
-    const machine = await openLabMachine([kernel], { consolePort, off: true });
+    const machine = await openLabMachine(kernels, { consolePort, off: true });
     const at = (name: string): string => join(machine.folder, name);
     const port = await freePort();
     await mkdir(at('bmc'));

@@ -24,13 +24,15 @@ export const labgrid: Recipe = {
     ['microcom', 'microcom'],
     ...OUTLET_PROGRAMS,
   ],
-  open: async (kernel) => {
-    const outlet = await openOutlet(kernel, 'telnet(rfc2217),');
+  open: async (kernels) => {
+    const outlet = await openOutlet(kernels, 'telnet(rfc2217),');
     const at = (name: string): string => join(outlet.machine.folder, name);
     const address = `127.0.0.1:${await freePort()}`;
     const env = { LG_COORDINATOR: address };
     const client = async (...words: readonly string[]) => execa('labgrid-client', words, { env, reject: false });
     await writeFile(at('exporter.yaml'), resources(outlet));
+    const boot = `PATH=${outlet.machine.bin}:$PATH exec sh ${outlet.machine.words('boot').join(' ')} "$@"`;
+    await writeFile(at('boot-altra1'), `#!/bin/sh\n${boot}\n`, { mode: 0o755 });
     const coordinator = await startDaemon({
       words: ['labgrid-coordinator', '-l', address],
       cwd: outlet.machine.folder,

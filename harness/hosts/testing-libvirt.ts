@@ -65,8 +65,8 @@ export const libvirt: Recipe = {
     ['unshare', 'util-linux'],
   ],
   why: () => (userInfo().uid === 0 ? undefined : 'qemu:///system is run as root'),
-  open: async (kernel) => {
-    const machine = await openLabMachine([kernel], { off: true });
+  open: async (kernels) => {
+    const machine = await openLabMachine(kernels, { off: true });
     const at = (name: string): string => join(machine.folder, name);
     const own = (folder: string): string => at(`libvirt${folder}`);
     for (const folder of [...FOLDERS.map(own), at('sockets')]) await mkdir(folder, { recursive: true });

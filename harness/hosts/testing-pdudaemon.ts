@@ -2,11 +2,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import type { Kernel } from '../kernels/fetch.ts';
 import { freePort } from './port.ts';
 import { startDaemon } from './testing-daemon.ts';
 import { type LabMachine, openLabMachine } from './testing-lab.ts';
-import type { Recipe } from './testing-recipes.ts';
+import type { Kernels, Recipe } from './testing-recipes.ts';
 
 /** A machine whose power PDUDaemon has, as outlet 7 of pdu1, and whose serial line ser2net. */
 export interface Outlet {
@@ -24,9 +23,9 @@ export const OUTLET_PROGRAMS = [
 ] as const;
 
 /** `accepter` is how ser2net speaks with its clients, in its own words: plainly, or as telnet. */
-export const openOutlet = async (kernel: Kernel, accepter = ''): Promise<Outlet> => {
+export const openOutlet = async (kernels: Kernels, accepter = ''): Promise<Outlet> => {
   const [line, console, power] = [await freePort(), await freePort(), await freePort()];
-  const machine = await openLabMachine([kernel], { consolePort: line, off: true });
+  const machine = await openLabMachine(kernels, { consolePort: line, off: true });
   const at = (name: string): string => join(machine.folder, name);
   // The number of the outlet is put where %s is.
   const command = (verb: string): string => `PATH=${machine.bin}:$PATH sh ${machine.words(verb).join(' ')} # outlet %s`;
@@ -60,13 +59,15 @@ export const openOutlet = async (kernel: Kernel, accepter = ''): Promise<Outlet>
 export const pdudaemon: Recipe = {
   file: 'pdudaemon.yaml',
   programs: [...OUTLET_PROGRAMS, ['curl', 'curl']],
-  open: async (kernel) => {
-    const outlet = await openOutlet(kernel);
+  open: async (kernels) => {
+    const outlet = await openOutlet(kernels);
     return {
       machine: outlet.machine,
       filling: [
         ['address: 10.0.0.31', `address: 127.0.0.1\n    port: ${outlet.machine.port}`],
         ['pdu.lab:16421', `127.0.0.1:${outlet.power}`],
+        // A guest has no root file system but its initrd.
+        ['kexec: {}', "kexec: { initrd: '/srv/lab/initrd-{release}' }"],
         ['console.lab 2007', `127.0.0.1 ${outlet.console}`],
       ],
       end: outlet.end,

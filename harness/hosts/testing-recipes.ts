@@ -9,10 +9,12 @@ import { EDU_ADDRESSES } from './qemu.ts';
 import type { LabMachine } from './testing-lab.ts';
 
 /** How long a machine here may take to boot, in seconds; one of iron takes minutes. */
-const BOOT_SECONDS = 20;
+const BOOT_SECONDS = 30;
 
 /** What is written in place of what a recipe has: names, addresses, ports, files. */
 export type Filling = readonly (readonly [from: string | RegExp, to: string])[];
+
+export type Kernels = readonly [Kernel, ...Kernel[]];
 
 /** A machine that is off, and the program that switches it. */
 export interface Stand {
@@ -31,7 +33,8 @@ export interface Recipe {
   readonly programs: readonly (readonly [program: string, debianPackage: string])[];
   /** Why it cannot be run here though they are there. */
   readonly why?: () => string | undefined;
-  open(kernel: Kernel): Promise<Stand>;
+  /** The machine boots the first of these kernels; the others can be deployed. */
+  open(kernels: Kernels): Promise<Stand>;
 }
 
 /** Why a recipe cannot be run here; `undefined` when it can. */
@@ -42,8 +45,12 @@ export const whyNot = async ({ programs, why }: Recipe): Promise<string | undefi
   return why?.();
 };
 
-/** The kernel of the machines. */
-export const labKernel = async (): Promise<Kernel> => fetchKernel(await readManifest('6.1'), { cache: cacheFolder() });
+/** The kernel of the machines, and one to deploy there. */
+export const labKernels = async (): Promise<Kernels> => {
+  const fetched = async (name: string): Promise<Kernel> =>
+    fetchKernel(await readManifest(name), { cache: cacheFolder() });
+  return [await fetched('6.1'), await fetched('6.12')];
+};
 
 /** The recipe as its file has it, with what is here in place of its examples. Throws when it has none of one of them. */
 export const filledIn = async ({ file }: Recipe, { machine, filling }: Stand): Promise<string> => {
