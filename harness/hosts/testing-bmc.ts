@@ -40,10 +40,7 @@ mc_enable 0x20
 
 export const ipmitool: Recipe = {
   file: 'ipmitool.yaml',
-  programs: [
-    ['ipmitool', 'ipmitool'],
-    ['ipmi_sim', 'openipmi'],
-  ],
+  programs: ['ipmitool', 'ipmi_sim'],
   open: async (kernels) => {
     const consolePort = await freePort();
     const machine = await openLabMachine(kernels, { consolePort, off: true });

@@ -12,18 +12,10 @@ const resources = ({ power, console }: Outlet): string => `altra1:
   NetworkSerialPort: { host: 127.0.0.1, port: ${console}, speed: 115200, protocol: rfc2217 }
 `;
 
-/** Debian's labgrid has a coordinator of another kind, which is not in Debian. */
-const PACKAGE = 'labgrid 25 or newer, of its own project';
-
 export const labgrid: Recipe = {
   file: 'labgrid.yaml',
-  programs: [
-    ['labgrid-coordinator', PACKAGE],
-    ['labgrid-exporter', PACKAGE],
-    ['labgrid-client', PACKAGE],
-    ['microcom', 'microcom'],
-    ...OUTLET_PROGRAMS,
-  ],
+  programs: ['labgrid-coordinator', 'labgrid-exporter', 'labgrid-client', 'microcom', ...OUTLET_PROGRAMS],
+  elsewhere: "labgrid's own project has it, from 25.0 on (Debian's package is older, and has none of these)",
   open: async (kernels) => {
     const outlet = await openOutlet(kernels, 'telnet(rfc2217),');
     const at = (name: string): string => join(outlet.machine.folder, name);

@@ -59,11 +59,7 @@ const deviceWords = (words: readonly string[]): readonly string[] =>
 
 export const libvirt: Recipe = {
   file: 'libvirt.yaml',
-  programs: [
-    ['virsh', 'libvirt-clients'],
-    ['libvirtd', 'libvirt-daemon-system'],
-    ['unshare', 'util-linux'],
-  ],
+  programs: ['virsh', 'libvirtd', 'unshare', 'script'],
   why: () => (userInfo().uid === 0 ? undefined : 'qemu:///system is run as root'),
   open: async (kernels) => {
     const machine = await openLabMachine(kernels, { off: true });

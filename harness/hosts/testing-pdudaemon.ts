@@ -16,11 +16,7 @@ export interface Outlet {
   end(): Promise<void>;
 }
 
-export const OUTLET_PROGRAMS = [
-  ['pdudaemon', 'pdudaemon'],
-  ['ser2net', 'ser2net'],
-  ['nc', 'netcat-openbsd'],
-] as const;
+export const OUTLET_PROGRAMS = ['pdudaemon', 'ser2net', 'nc'] as const;
 
 /** `accepter` is how ser2net speaks with its clients, in its own words: plainly, or as telnet. */
 export const openOutlet = async (kernels: Kernels, accepter = ''): Promise<Outlet> => {
@@ -58,7 +54,7 @@ export const openOutlet = async (kernels: Kernels, accepter = ''): Promise<Outle
 
 export const pdudaemon: Recipe = {
   file: 'pdudaemon.yaml',
-  programs: [...OUTLET_PROGRAMS, ['curl', 'curl']],
+  programs: [...OUTLET_PROGRAMS, 'curl'],
   open: async (kernels) => {
     const outlet = await openOutlet(kernels);
     return {

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { cacheFolder } from '../kernels/cache.ts';
 import { fetchKernel, type Kernel } from '../kernels/fetch.ts';
 import { readManifest } from '../kernels/manifest.ts';
-import { findProgram } from '../kernels/requirements.ts';
+import { findProgram, REQUIREMENTS } from '../kernels/requirements.ts';
 import { EDU_ADDRESSES } from './qemu.ts';
 import type { LabMachine } from './testing-lab.ts';
 
@@ -29,8 +29,10 @@ export interface Stand {
 export interface Recipe {
   /** In docs/ci/hosts. */
   readonly file: string;
-  /** The programs that it takes, and the Debian package of each. */
-  readonly programs: readonly (readonly [program: string, debianPackage: string])[];
+  /** The programs that it takes. */
+  readonly programs: readonly string[];
+  /** Where those are to be had that are in no Debian package. */
+  readonly elsewhere?: string;
   /** Why it cannot be run here though they are there. */
   readonly why?: () => string | undefined;
   /** The machine boots the first of these kernels; the others can be deployed. */
@@ -38,9 +40,11 @@ export interface Recipe {
 }
 
 /** Why a recipe cannot be run here; `undefined` when it can. */
-export const whyNot = async ({ programs, why }: Recipe): Promise<string | undefined> => {
-  for (const [program, debianPackage] of programs) {
-    if ((await findProgram(program)) === undefined) return `${program} is not installed: ${debianPackage}`;
+export const whyNot = async ({ programs, elsewhere, why }: Recipe): Promise<string | undefined> => {
+  for (const program of programs) {
+    if ((await findProgram(program)) !== undefined) continue;
+    const known = REQUIREMENTS.find((one) => one.program === program);
+    return `${program} is not installed: ${known === undefined ? elsewhere : `apt-get install ${known.debianPackage}`}`;
   }
   return why?.();
 };
@@ -63,10 +67,9 @@ export const filledIn = async ({ file }: Recipe, { machine, filling }: Stand): P
   const path = fileURLToPath(new URL(`../../docs/ci/hosts/${file}`, import.meta.url));
   let text = await readFile(path, 'utf8');
   for (const [from, to] of [...filling, ...common]) {
-    if (text.search(typeof from === 'string' ? from.replace(/[?.()]/g, '\\$&') : from) < 0) {
-      throw new Error(`${file} has no ${from} that could be filled in`);
-    }
-    text = text.replaceAll(typeof from === 'string' ? from : new RegExp(from, 'g'), to);
+    const filled = text.replaceAll(typeof from === 'string' ? from : new RegExp(from, 'g'), () => to);
+    if (filled === text) throw new Error(`${file} has no ${from} that could be filled in`);
+    text = filled;
   }
   return `${text.replace(/\n *bootSeconds: \d+/, '').trimEnd()}\n    bootSeconds: ${BOOT_SECONDS}\n`;
 };
