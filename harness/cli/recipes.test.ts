@@ -19,7 +19,7 @@ const BIN = fileURLToPath(new URL('bin.mjs', import.meta.url));
 
 const RECIPES: readonly Recipe[] = [ipmitool, libvirt, pdudaemon, labgrid];
 
-/** A machine that stays there, dead, and one that is switched off by its panic; and what can be asked of one that is well. */
+/** A panic that leaves the machine there, dead; one that ends it, as if it were switched off; and what one that is well answers. */
 const PROGRAMS = {
   'hang.txt':
     'main open panic /proc/sys/kernel/panic flags=w\nmain pwrite panic 0 30\nmain open trigger /proc/sysrq-trigger flags=w\nmain pwrite trigger 0 63\n',
@@ -94,16 +94,8 @@ for (const recipe of RECIPES) {
 
     it('deploys a kernel, tells what it said when it died, and brings the machine back, be it dead or off', async () => {
       const programs = Object.keys(PROGRAMS).flatMap((file) => ['--program', file]);
-      const { exitCode, said } = await cli(
-        'run',
-        '--host',
-        name,
-        '--kernel',
-        '6.12',
-        ...programs,
-        '--report',
-        'report',
-      );
+      const asked = ['--host', name, '--kernel', '6.12', ...programs];
+      const { exitCode, said } = await cli('run', ...asked, '--report', 'report');
       const { cases, kernel } = readResults(at('report'));
       expect(kernel).to.match(/^6\.12\./);
       // It was off twice, and booted its own kernel.

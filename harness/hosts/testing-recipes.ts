@@ -67,9 +67,9 @@ export const filledIn = async ({ file }: Recipe, { machine, filling }: Stand): P
   const path = fileURLToPath(new URL(`../../docs/ci/hosts/${file}`, import.meta.url));
   let text = await readFile(path, 'utf8');
   for (const [from, to] of [...filling, ...common]) {
-    const filled = text.replaceAll(typeof from === 'string' ? from : new RegExp(from, 'g'), () => to);
-    if (filled === text) throw new Error(`${file} has no ${from} that could be filled in`);
-    text = filled;
+    const isThere = typeof from === 'string' ? text.includes(from) : from.test(text);
+    if (!isThere) throw new Error(`${file} has no ${from} that could be filled in`);
+    text = text.replaceAll(typeof from === 'string' ? from : new RegExp(from, 'g'), () => to);
   }
   return `${text.replace(/\n *bootSeconds: \d+/, '').trimEnd()}\n    bootSeconds: ${BOOT_SECONDS}\n`;
 };
