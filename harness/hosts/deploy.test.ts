@@ -25,7 +25,7 @@ describe('hosts/deploy', () => {
   before(async () => {
     [helper, old] = await Promise.all([buildHelper(cache), fetchKernel(await readManifest('6.1'), { cache })]);
     const { release, image, ...kernel } = await fetchKernel(await readManifest('6.12'), { cache });
-    machine = await openLabMachine([old, { ...kernel, release, image }], true);
+    machine = await openLabMachine([old, { ...kernel, release, image }], { reboots: true });
     wanted = { kernel: '6.12', image, release, program: await buildKexec(cache), say: (line) => said.push(line) };
     (await up()).close();
   });

@@ -104,7 +104,7 @@ const Lab = z
     power: z.strictObject({ off: Words.optional(), on: Words.optional(), cycle: Words.optional() }).optional(),
     /** How the kernel that `--kernel` names comes to run there; absent: it is not deployed. */
     deploy: Deploy.optional(),
-    /** Prints the console until it is killed. */
+    /** Prints the console until it is killed. Its input is a pipe that stays open and empty; when it ends, it is started again a second later. */
     console: Words.optional(),
     /** Folder on the machine that its lease is kept in; absent: /var/lib/vfio-conform (root), or one in the user's home. */
     lock: z

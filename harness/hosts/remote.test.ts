@@ -188,7 +188,7 @@ describe('hosts/remote', () => {
 
   it('has its console read, which tells that its kernel panicked', async () => {
     const lines = ['[ 1.0] Oops: 0002', '[ 1.1] Kernel panic - not syncing: Fatal exception'];
-    const console = openLabConsole(['printf', '%s\\n', ...lines]);
+    const console = openLabConsole(['sh', '-c', 'printf "%s\\n" "$@"; cat', 'sh', ...lines]);
     await until(() => console.shown().lines().length === 2);
     const host = await open({ console });
     const { run, pid } = await startWaiting(host);

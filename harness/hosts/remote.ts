@@ -219,6 +219,8 @@ const howItEnded = async (options: RemoteOptions, reason: string): Promise<Endin
     },
     (cause: unknown) => (cause instanceof HostTrouble ? cause.message : String(cause)),
   );
+  // What a machine said at its end may come after the end of the connection.
+  await options.console?.quiet();
   const seen = options.console?.shown();
   const panic = seen?.since('panic', TAIL_LINES);
   if (panic !== undefined) return { kind: 'panicked', console: seen?.since('bug', TAIL_LINES) ?? panic };

@@ -36,11 +36,11 @@ export interface LabMachine {
   end(): Promise<void>;
 }
 
-/** `ssh:guest` is the machine, for those that do not go by a hosts file. */
+/** Every name that ssh is given is the machine: `ssh:guest`, for those that do not go by a hosts file. */
 const configOf = (at: (name: string) => string, port: number): string => `HostKeyAlias lab-machine
 UserKnownHostsFile ${at('known_hosts')}
 GlobalKnownHostsFile none
-Host guest
+Host *
   HostName 127.0.0.1
   Port ${port}
   User root
@@ -48,8 +48,20 @@ Host guest
   IdentitiesOnly yes
 `;
 
-/** Switches one on that boots the first of these kernels; the others can be deployed. `reboots`: a panic boots it again. */
-export const openLabMachine = async (kernels: readonly [Kernel, ...Kernel[]], reboots = false): Promise<LabMachine> => {
+export interface LabMachineOptions {
+  /** A panic boots it again, in place of ending QEMU. */
+  readonly reboots?: boolean;
+  /** TCP port of 127.0.0.1 that is its serial line; absent: the script's `console` shows that. */
+  readonly consolePort?: number;
+  /** It stays off: another than the script switches it. */
+  readonly off?: boolean;
+}
+
+/** Switches one on that boots the first of these kernels; the others can be deployed. */
+export const openLabMachine = async (
+  kernels: readonly [Kernel, ...Kernel[]],
+  { reboots = false, consolePort, off = false }: LabMachineOptions = {},
+): Promise<LabMachine> => {
   const folder = await mkdtemp(join(tmpdir(), 'vfio-conform-test-'));
   const at = (name: string): string => join(folder, name);
   const [hostKey, clientKey] = [createHostKey(), createClientKey()];
@@ -64,6 +76,8 @@ export const openLabMachine = async (kernels: readonly [Kernel, ...Kernel[]], re
   const words = [...qemuArguments(await bareGuest(first), '-', port)];
   const [, line = ''] = words.splice(words.indexOf('-append'), 2);
   for (const option of ['-kernel', '-initrd']) words.splice(words.indexOf(option), 2);
+  if (consolePort !== undefined)
+    words.splice(words.indexOf('stdio'), 1, `tcp:127.0.0.1:${consolePort},server=on,wait=off`);
   if (reboots) words.splice(words.indexOf('-no-reboot'), 1);
   await writeFile(at('words'), words.map((word) => `${word}\n`).join(''));
   await writeFile(at('line'), line);
@@ -90,7 +104,7 @@ export const openLabMachine = async (kernels: readonly [Kernel, ...Kernel[]], re
       ),
       '',
     ].join('\n');
-  await act('on');
+  if (!off) await act('on');
   return {
     ...{ folder, port, act, hostsFile, sshConfig: at('config'), bin: at('bin'), words: wordsFor },
     lab: (lines, behind) => {

@@ -15,9 +15,10 @@ export interface Requirement {
 
 /**
  * `run`: for `npm start`; `modules`: for test modules on the stock kernel, without which the cases that need one are
- * skipped; `series`: for kernels with patches; `kernels`: for kernels that are built from source; `tests`: only for the project's own tests.
+ * skipped; `series`: for kernels with patches; `kernels`: for kernels that are built from source; `tests`: only for the project's own tests;
+ * `campaigns`, `recipes`: for tests that are skipped without.
  */
-export type Need = 'run' | 'modules' | 'series' | 'kernels' | 'tests' | 'campaigns';
+export type Need = 'run' | 'modules' | 'series' | 'kernels' | 'tests' | 'campaigns' | 'recipes';
 
 /** Everything that is needed beside Node and its packages; nothing else in the project names a Debian package. */
 export const REQUIREMENTS: readonly Requirement[] = [
@@ -62,6 +63,17 @@ export const REQUIREMENTS: readonly Requirement[] = [
   campaigns('slurmd', 'slurmd', 'stands for the nodes of that Slurm'),
   campaigns('sbatch', 'slurm-client', 'submits to that Slurm'),
   campaigns('munged', 'munge', 'what that Slurm trusts'),
+  recipes('ipmitool', 'ipmitool', 'switches a server'),
+  recipes('ipmi_sim', 'openipmi', 'stands for the BMC of that server'),
+  recipes('virsh', 'libvirt-clients', 'switches a domain'),
+  recipes('libvirtd', 'libvirt-daemon-system', 'has that domain'),
+  recipes('script', 'bsdutils', 'is a terminal for virsh'),
+  recipes('unshare', 'util-linux', 'keeps that libvirtd apart from others'),
+  recipes('pdudaemon', 'pdudaemon', 'switches an outlet'),
+  recipes('curl', 'curl', 'speaks with PDUDaemon'),
+  recipes('ser2net', 'ser2net', 'has the serial line of what is behind that outlet'),
+  recipes('nc', 'netcat-openbsd', 'reads that line'),
+  recipes('microcom', 'microcom', 'reads a line for labgrid'),
   test('chromium', 'chromium', 'looks at the page of a spec-diff'),
 ];
 
@@ -83,6 +95,10 @@ function kernels(program: string, debianPackage: string): Requirement {
 
 function campaigns(program: string, debianPackage: string, why: string): Requirement {
   return { program, debianPackage, why, need: 'campaigns' };
+}
+
+function recipes(program: string, debianPackage: string, why: string): Requirement {
+  return { program, debianPackage, why, need: 'recipes' };
 }
 
 function test(program: string, debianPackage: string, why: string): Requirement {
