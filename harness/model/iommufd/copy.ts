@@ -5,7 +5,7 @@ import {
   iommuIoasCopy,
 } from '../../uapi/iommufd.ts';
 import { offsetOf, sizeOf } from '../../uapi/struct.ts';
-import { field, type Objection, objection, request } from '../clauses.ts';
+import { field, refusing, request } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
 import { CHOOSES_IOVA, isAligned, isHighest, overflows, partsUpToHole } from './areas.ts';
@@ -85,8 +85,7 @@ const IOVA_RETURNED = field(COPY, {
   bytes: (call) => u64Bytes(call.iova() ?? 0n),
 });
 
-type Stated = Omit<Objection<CopyCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<CopyCall> => objection(COPY, { level: 'must', ...stated });
+const refuses = refusing(COPY);
 
 const OBJECTIONS = [
   refuses({

@@ -3,7 +3,7 @@ import {
   IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR,
   iommuHwptGetDirtyBitmap,
 } from '../../uapi/iommufd-commands.ts';
-import { type Holds, type Objection, objection, request, rule } from '../clauses.ts';
+import { type Holds, refusing, request, rule } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { greatest, least } from '../world/big.ts';
 import { areasIn } from './areas.ts';
@@ -115,8 +115,7 @@ const unwritable = (call: GetCall): Holds => {
   return bitmap.space.reach(bitmap.data, whole, 'write') < whole ? 'perhaps' : false;
 };
 
-type Stated = Omit<Objection<GetCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<GetCall> => objection(GET, { level: 'must', ...stated });
+const refuses = refusing(GET);
 
 const OBJECTIONS = [
   refuses({

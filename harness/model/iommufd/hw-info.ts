@@ -6,7 +6,7 @@ import {
   iommuTestHwInfo,
 } from '../../uapi/iommufd-test.ts';
 import { encode, offsetOf, sizeOf } from '../../uapi/struct.ts';
-import { field, type Objection, objection, request, rule } from '../clauses.ts';
+import { field, refusing, request, rule } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes, u64Bytes } from '../type1/bytes.ts';
 import { least } from '../world/big.ts';
@@ -159,8 +159,7 @@ const FIELDS = [
   }),
 ];
 
-type InfoObjection = Omit<Objection<InfoCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: InfoObjection): Objection<InfoCall> => objection(GET, { level: 'must', ...stated });
+const refuses = refusing(GET);
 
 const OBJECTIONS = [
   refuses({

@@ -1,7 +1,7 @@
 import * as uapi from '../../uapi/iommufd-commands.ts';
 import { IOMMU_HWPT_DATA_SELFTEST } from '../../uapi/iommufd-test.ts';
 import { offsetOf, sizeOf } from '../../uapi/struct.ts';
-import { field, type Objection, objection, request } from '../clauses.ts';
+import { field, refusing, request } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes } from '../type1/bytes.ts';
 import type { UserArgument } from '../world/kernel-file.ts';
@@ -143,8 +143,7 @@ const ID_RETURNED = field(ALLOC, {
   bytes: ({ context, made }) => u32Bytes(made === undefined ? 0 : idOfTable(context, made)),
 });
 
-type Stated = Omit<Objection<AllocCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<AllocCall> => objection(ALLOC, { level: 'must', ...stated });
+const refuses = refusing(ALLOC);
 
 const OBJECTIONS = [
   refuses({

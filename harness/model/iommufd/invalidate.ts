@@ -9,7 +9,7 @@ import {
   testOperation,
 } from '../../uapi/iommufd-test.ts';
 import { decode, offsetOf, sizeOf } from '../../uapi/struct.ts';
-import { field, type Objection, objection, request } from '../clauses.ts';
+import { field, type Objection, objection, type Refusal, refusing, request } from '../clauses.ts';
 import type { ByteRule } from '../outcome.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes } from '../type1/bytes.ts';
@@ -123,9 +123,8 @@ const counted = (call: InvalidateCall, count: number): readonly ByteRule[] => [
   { at: DONE.at(call), bytes: u32Bytes(count), clause: DONE },
 ];
 
-type Stated = Omit<Objection<InvalidateCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<InvalidateCall> =>
-  objection(INVALIDATE, { level: 'must', out: (call) => counted(call, 0), ...stated });
+const refuses = (stated: Refusal<InvalidateCall>): Objection<InvalidateCall> =>
+  refusing(INVALIDATE)({ out: (call) => counted(call, 0), ...stated });
 
 /** Whether there are entries, and bounds that they must keep are not kept. */
 const outOfBounds = ({ asked: { entry_num, entry_len, data_uptr } }: InvalidateCall): boolean =>

@@ -1,6 +1,6 @@
 import { IOMMU_IOAS_MAP_FILE, iommuIoasMapFile } from '../../uapi/iommufd.ts';
 import { offsetOf, sizeOf } from '../../uapi/struct.ts';
-import { field, type Objection, objection, request } from '../clauses.ts';
+import { field, refusing, request } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
 import type { MemoryObject } from '../world/memory-object.ts';
@@ -79,8 +79,7 @@ const IOVA_RETURNED = field(MAP_FILE, {
   bytes: (call) => u64Bytes(call.iova() ?? 0n),
 });
 
-type Stated = Omit<Objection<MapFileCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<MapFileCall> => objection(MAP_FILE, { level: 'must', ...stated });
+const refuses = refusing(MAP_FILE);
 
 const OBJECTIONS = [
   refuses({

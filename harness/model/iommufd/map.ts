@@ -1,6 +1,6 @@
 import { IOMMU_IOAS_MAP, iommuIoasMap } from '../../uapi/iommufd.ts';
 import { offsetOf, sizeOf } from '../../uapi/struct.ts';
-import { field, type Objection, objection, request } from '../clauses.ts';
+import { field, refusing, request } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
 import { newPages } from './pinned.ts';
@@ -53,8 +53,7 @@ const IOVA_RETURNED = field(MAP, {
   bytes: (call) => u64Bytes(call.iova() ?? 0n),
 });
 
-type Stated = Omit<Objection<MapCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<MapCall> => objection(MAP, { level: 'must', ...stated });
+const refuses = refusing(MAP);
 
 const OBJECTIONS = [
   refuses({

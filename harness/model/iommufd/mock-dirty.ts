@@ -1,6 +1,6 @@
 import { IOMMU_TEST_OP_DIRTY, iommuTestDirty, testOperation } from '../../uapi/iommufd-test.ts';
 import { offsetOf, sizeOf } from '../../uapi/struct.ts';
-import { field, type Objection, objection, request } from '../clauses.ts';
+import { field, type Objection, type Refusal, refusing, request } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
 import type { Context, PageTable } from './state.ts';
@@ -72,9 +72,8 @@ const COUNTED = field(WRITE, {
   bytes: (call) => u64Bytes(BigInt(writes(call).length)),
 });
 
-type Stated = Omit<Objection<WriteCall>, 'kind' | 'to' | 'level' | 'source'>;
-const refuses = (stated: Stated): Objection<WriteCall> =>
-  objection(WRITE, { level: 'must', source: SOURCE, ...stated });
+const refuses = (stated: Omit<Refusal<WriteCall>, 'source'>): Objection<WriteCall> =>
+  refusing(WRITE)({ source: SOURCE, ...stated });
 
 const OBJECTIONS = [
   refuses({

@@ -7,7 +7,7 @@ import {
   iommuOption,
 } from '../../uapi/iommufd.ts';
 import { offsetOf } from '../../uapi/struct.ts';
-import { field, type Objection, objection, request, rule } from '../clauses.ts';
+import { field, refusing, request, rule } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
 import type { Process } from '../world/process.ts';
@@ -82,8 +82,7 @@ const VALUE = field(OPTION, {
   bytes: (call) => u64Bytes(sets(call) ? call.asked.val64 : current(call)),
 });
 
-type Stated = Omit<Objection<OptionCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<OptionCall> => objection(OPTION, { level: 'must', ...stated });
+const refuses = refusing(OPTION);
 
 const OBJECTIONS = [
   refuses({

@@ -7,7 +7,7 @@ import {
   iommuIovaRange,
 } from '../../uapi/iommufd.ts';
 import { decode, encode, offsetOf, sizeOf } from '../../uapi/struct.ts';
-import { field, type Objection, objection, request, rule } from '../clauses.ts';
+import { field, refusing, request, rule } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes, u64Bytes } from '../type1/bytes.ts';
 import type { Process } from '../world/process.ts';
@@ -88,9 +88,7 @@ const ALIGNMENT = field(RANGES, {
   bytes: ({ context, ioas }) => u64Bytes(ioas === undefined ? 0n : alignmentOf(ioas, context.platform)),
 });
 
-type RangesObjection = Omit<Objection<RangesCall>, 'kind' | 'to' | 'level'>;
-const refusesRanges = (stated: RangesObjection): Objection<RangesCall> =>
-  objection(RANGES, { level: 'must', ...stated });
+const refusesRanges = refusing(RANGES);
 
 const RANGES_OBJECTIONS = [
   refusesRanges({
@@ -173,8 +171,7 @@ const ALLOW = request<Context, AllowCall>({
   },
 });
 
-type AllowObjection = Omit<Objection<AllowCall>, 'kind' | 'to' | 'level'>;
-const refusesAllow = (stated: AllowObjection): Objection<AllowCall> => objection(ALLOW, { level: 'must', ...stated });
+const refusesAllow = refusing(ALLOW);
 
 const ALLOW_OBJECTIONS = [
   refusesAllow({

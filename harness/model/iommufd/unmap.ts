@@ -1,6 +1,6 @@
 import { IOMMU_IOAS_UNMAP, iommuIoasUnmap } from '../../uapi/iommufd.ts';
 import { offsetOf, sizeOf } from '../../uapi/struct.ts';
-import { field, type Objection, objection, request, rule } from '../clauses.ts';
+import { field, refusing, request, rule } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
 import { LETS_GO, meets } from './access/items.ts';
@@ -97,8 +97,7 @@ const CUT_LEAVES = rule<(areas: readonly Area[]) => readonly Area[]>({
   rule: (areas) => areas,
 });
 
-type Stated = Omit<Objection<UnmapCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<UnmapCall> => objection(UNMAP, { level: 'must', ...stated });
+const refuses = refusing(UNMAP);
 
 const OBJECTIONS = [
   refuses({

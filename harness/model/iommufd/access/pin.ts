@@ -9,7 +9,7 @@ import {
   testOperation,
 } from '../../../uapi/iommufd-test.ts';
 import { offsetOf } from '../../../uapi/struct.ts';
-import { field, type Holds, type Objection, objection, request } from '../../clauses.ts';
+import { field, type Holds, type Objection, refusing, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
 import type { Process } from '../../world/process.ts';
@@ -144,8 +144,7 @@ const mismatch = ({ opened, asked, caller, parts }: PinCall): Errno | undefined 
   return undefined;
 };
 
-type Stated = Omit<Objection<PinCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<PinCall> => objection(PAGES, { level: 'must', ...stated });
+const refuses = refusing(PAGES);
 
 const MOCK_OBJECTIONS = [
   refuses({

@@ -8,7 +8,7 @@ import {
   MOST_BYTES_OF_ACCESS,
   testOperation,
 } from '../../../uapi/iommufd-test.ts';
-import { type Objection, objection, request } from '../../clauses.ts';
+import { type Objection, refusing, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { copyFromSpace, copyToSpace } from '../../world/copying.ts';
 import { PageStore } from '../../world/page-store.ts';
@@ -138,14 +138,8 @@ const errnoOf = (call: RwCall): Errno => {
   return opened !== undefined && part?.pages.kind === 'file' ? 'EINVAL' : 'EFAULT';
 };
 
-type Stated<S> = Omit<Objection<S>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated<MockCall>): Objection<MockCall> => objection(READ_WRITE, { level: 'must', ...stated });
-const refusesAll = (stated: Stated<RwCall>): Objection<RwCall> => ({
-  kind: 'objection',
-  to: READ_WRITE.id,
-  level: 'must',
-  ...stated,
-});
+const refuses = refusing(READ_WRITE);
+const refusesAll = refusing<RwCall>(READ_WRITE);
 
 const MOCK_OBJECTIONS = [
   refuses({

@@ -4,7 +4,7 @@ import {
   VFIO_DEVICE_BIND_IOMMUFD,
   vfioDeviceBindIommufd,
 } from '../../../uapi/vfio-cdev.ts';
-import { field, type Objection, objection, request } from '../../clauses.ts';
+import { field, refusing, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
 import { openDevice } from '../../type1/device-open.ts';
@@ -91,8 +91,7 @@ const DEVICE_ID = field(BIND, {
   bytes: ({ context }) => (context === undefined ? undefined : u32Bytes(context.law.of(NEXT_ID).rule(context))),
 });
 
-type BindObjection = Omit<Objection<BindCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: BindObjection): Objection<BindCall> => objection(BIND, { level: 'must', ...stated });
+const refuses = refusing(BIND);
 
 const OBJECTIONS = [
   refuses({

@@ -1,4 +1,4 @@
-import { type Holds, type Objection, objection, rule } from '../../clauses.ts';
+import { type Holds, type Objection, type Refusal, refusing, rule } from '../../clauses.ts';
 import { GET_DEVICE, type GetDeviceCall } from '../../type1/device-open.ts';
 import type { Emulated } from '../../type1/emulated-state.ts';
 import type { SetContainerCall } from '../../type1/group-container.ts';
@@ -121,9 +121,8 @@ export const isBesideMock = (call: GetDeviceCall): boolean =>
 /** The stage of GET_DEVICE_FD in which a device is attached. */
 export const ATTACH_STAGE = 'attach';
 
-type Stated = Omit<Objection<GetDeviceCall>, 'kind' | 'to' | 'level' | 'stage'>;
-const refuses = (stated: Stated): Objection<GetDeviceCall> =>
-  objection(GET_DEVICE, { level: 'must', stage: ATTACH_STAGE, ...stated });
+const refuses = (stated: Omit<Refusal<GetDeviceCall>, 'stage'>): Objection<GetDeviceCall> =>
+  refusing(GET_DEVICE)({ stage: ATTACH_STAGE, ...stated });
 
 /** Looks at what is mapped where a device would be attached for the first time. */
 const atFirst = (call: GetDeviceCall, look: (opening: Opening) => Holds): Holds => {

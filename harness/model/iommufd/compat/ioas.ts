@@ -6,7 +6,7 @@ import {
   iommuVfioIoas,
 } from '../../../uapi/iommufd.ts';
 import { offsetOf, sizeOf } from '../../../uapi/struct.ts';
-import { field, type Objection, objection, request } from '../../clauses.ts';
+import { field, refusing, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
 import type { Context } from '../state.ts';
@@ -53,8 +53,7 @@ const ID = field(VFIO_IOAS, {
     asked.op === IOMMU_VFIO_IOAS_GET ? u32Bytes(compatIoasOf(context)?.id ?? 0) : undefined,
 });
 
-type Stated = Omit<Objection<VfioIoasCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<VfioIoasCall> => objection(VFIO_IOAS, { level: 'must', ...stated });
+const refuses = refusing(VFIO_IOAS);
 
 const OBJECTIONS = [
   refuses({

@@ -5,7 +5,7 @@ import {
 } from '../../../uapi/iommufd-commands.ts';
 import { decode, sizeOf } from '../../../uapi/struct.ts';
 import { answerInStages } from '../../answer.ts';
-import { type Objection, rule } from '../../clauses.ts';
+import { type Objection, type Refusal, refusing, rule } from '../../clauses.ts';
 import type { Answer } from '../../outcome.ts';
 import type { WriteCall } from '../../world/kernel-file.ts';
 import { success } from '../../world/replies.ts';
@@ -37,14 +37,9 @@ const RESPOND = rule<(responding: Responding) => readonly number[]>({
   rule: ({ answered }) => answered,
 });
 
-type Stated = Omit<Objection<Responding>, 'kind' | 'to' | 'level' | 'stage'>;
-const refuses = (stated: Stated): Objection<Responding> => ({
-  kind: 'objection',
-  to: RESPOND.id,
-  level: 'must',
-  stage: 'write',
-  ...stated,
-});
+const refuses = (stated: Omit<Refusal<Responding>, 'stage'>): Objection<Responding> =>
+  refusing<Responding>(RESPOND)({ stage: 'write', ...stated });
+
 /** Whether the first answer is not taken for that reason. */
 const first =
   (trouble: Trouble) =>

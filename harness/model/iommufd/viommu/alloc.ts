@@ -1,7 +1,7 @@
 import { IOMMU_VIOMMU_ALLOC, iommuViommuAlloc } from '../../../uapi/iommufd-commands.ts';
 import { IOMMU_VIOMMU_TYPE_SELFTEST } from '../../../uapi/iommufd-test.ts';
 import { offsetOf, sizeOf } from '../../../uapi/struct.ts';
-import { field, type Objection, objection, request } from '../../clauses.ts';
+import { field, refusing, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
 import type { IoctlCall } from '../../world/kernel-file.ts';
@@ -82,8 +82,7 @@ const ID = field(ALLOC, {
   bytes: ({ context }) => u32Bytes(context.law.of(NEXT_ID).rule(context)),
 });
 
-type Stated = Omit<Objection<AllocCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<AllocCall> => objection(ALLOC, { level: 'must', ...stated });
+const refuses = refusing(ALLOC);
 
 const OBJECTIONS = [
   ...refusedArguments(ALLOC, { prefix: 'viommu/alloc', header: HEADER, defaultType: 'IOMMU_VIOMMU_TYPE_DEFAULT' }),

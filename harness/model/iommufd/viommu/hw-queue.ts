@@ -1,7 +1,7 @@
 import { IOMMU_HW_QUEUE_ALLOC, iommuHwQueueAlloc } from '../../../uapi/iommufd-commands.ts';
 import { IOMMU_HW_QUEUE_TYPE_SELFTEST, IOMMU_TEST_HW_QUEUE_MAX } from '../../../uapi/iommufd-test.ts';
 import { offsetOf, sizeOf } from '../../../uapi/struct.ts';
-import { field, type Objection, objection, request } from '../../clauses.ts';
+import { field, refusing, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
 import { overflows, partsUpToHole } from '../areas.ts';
@@ -99,8 +99,7 @@ const ID = field(ALLOC, {
   bytes: ({ context }) => u32Bytes(context.law.of(NEXT_ID).rule(context)),
 });
 
-type Stated = Omit<Objection<AllocCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<AllocCall> => objection(ALLOC, { level: 'must', ...stated });
+const refuses = refusing(ALLOC);
 
 const ARGUMENTS = [
   ...refusedArguments(ALLOC, { prefix: 'hw-queue/alloc', header: HEADER, defaultType: 'IOMMU_HW_QUEUE_TYPE_DEFAULT' }),

@@ -1,6 +1,6 @@
 import { IOMMU_VDEVICE_ALLOC, iommuVdeviceAlloc } from '../../../uapi/iommufd-commands.ts';
 import { offsetOf, sizeOf } from '../../../uapi/struct.ts';
-import { field, type Objection, objection, request } from '../../clauses.ts';
+import { field, refusing, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
 import { NEXT_ID } from '../ids.ts';
@@ -60,8 +60,7 @@ const ID = field(ALLOC, {
   bytes: ({ context }) => u32Bytes(context.law.of(NEXT_ID).rule(context)),
 });
 
-type Stated = Omit<Objection<AllocCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<AllocCall> => objection(ALLOC, { level: 'must', ...stated });
+const refuses = refusing(ALLOC);
 
 const OBJECTIONS = [
   refuses({
