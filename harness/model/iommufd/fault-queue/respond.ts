@@ -4,7 +4,7 @@ import {
   iommuHwptPageResponse,
 } from '../../../uapi/iommufd-commands.ts';
 import { decode, sizeOf } from '../../../uapi/struct.ts';
-import { answerInStages } from '../../answer.ts';
+import { answerInStages, stagesInForce } from '../../answer.ts';
 import { type Objection, type Refusal, refusing, rule } from '../../clauses.ts';
 import type { Answer } from '../../outcome.ts';
 import type { WriteCall } from '../../world/kernel-file.ts';
@@ -92,8 +92,7 @@ export const respond = ({ law }: Context, queue: FaultQueue, call: WriteCall): A
       },
     };
   }
-  const stages = STAGES.map((stage) => stage.map((one) => law.of(one)));
-  return answerInStages(stages, { call, ...taken }, () => {
+  return answerInStages(stagesInForce(law, STAGES), { call, ...taken }, () => {
     const clause = law.of(RESPOND);
     const answered = clause.rule({ call, ...taken });
     const effect = (): void => {
