@@ -9,13 +9,13 @@ import { field, refusing, request } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
 import { CHOOSES_IOVA, isAligned, isHighest, overflows, partsUpToHole } from './areas.ts';
+import { ERRNOS } from './framing.ts';
 import { outOfReach, overLimit, settle } from './pinned.ts';
 import { ACCESS, KNOWN_FLAGS } from './placing.ts';
 import { isUsable } from './reserved.ts';
 import { type Area, type Context, type Ioas, pins } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_COPY';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const SOURCE = 'iommufd_ioas_copy(), drivers/iommu/iommufd/ioas.c';
 const PAGETABLE = 'drivers/iommu/iommufd/io_pagetable.c';
 

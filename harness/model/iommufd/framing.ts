@@ -8,6 +8,8 @@ import type { Context } from './state.ts';
 
 /* What all commands have in common: a structure that begins with its own size, and may grow. */
 
+/** Where the errnos stand that all commands have in common. */
+export const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const FORMAT = 'include/uapi/linux/iommufd.h: DOC: General ioctl format';
 const DISPATCH = 'iommufd_fops_ioctl(), drivers/iommu/iommufd/main.c';
 const MAIN = 'drivers/iommu/iommufd/main.c';

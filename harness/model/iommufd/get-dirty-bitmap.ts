@@ -8,6 +8,7 @@ import { type Found, readStruct } from '../type1/argument.ts';
 import { greatest, least } from '../world/big.ts';
 import { areasIn } from './areas.ts';
 import { BITS_OF, type Bitmap, blur, bytesFor, fits, KEEPS, set } from './dirty-bitmap.ts';
+import { ERRNOS } from './framing.ts';
 import { tableWithId } from './set-tracking.ts';
 import { type Area, alignmentOf, type Context, type PageTable, type Written } from './state.ts';
 import { clear, vagueIn, writtenIn } from './tracking.ts';
@@ -15,7 +16,6 @@ import { clear, vagueIn, writtenIn } from './tracking.ts';
 /* Which IOVAs devices wrote to through a page table. */
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_HWPT_GET_DIRTY_BITMAP';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const RANGE = 'iommufd_check_iova_range(), drivers/iommu/iommufd/io_pagetable.c';
 const READ = 'iommu_read_and_clear_dirty(), drivers/iommu/iommufd/io_pagetable.c';
 const TWO_TO_THE_64 = 1n << 64n;

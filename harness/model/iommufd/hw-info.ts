@@ -11,12 +11,12 @@ import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes, u64Bytes } from '../type1/bytes.ts';
 import { least } from '../world/big.ts';
 import type { Process } from '../world/process.ts';
+import { ERRNOS } from './framing.ts';
 import type { Context, Device } from './state.ts';
 
 /* What user space can learn of the IOMMU behind a device. */
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_GET_HW_INFO';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const SOURCE = 'iommufd_get_hw_info(), drivers/iommu/iommufd/device.c';
 const TYPE = uapi.iommuHwInfo;
 const HIGHEST = 0xffff_ffff_ffff_ffffn;

@@ -8,6 +8,7 @@ import type { UserArgument } from '../world/kernel-file.ts';
 import type { Process } from '../world/process.ts';
 import { hardwareTable } from './cdev/hardware.ts';
 import type { FaultQueue } from './fault-queue/state.ts';
+import { ERRNOS } from './framing.ts';
 import { mockTable } from './mock.ts';
 import { dataOf, newNested, type TableData } from './nested.ts';
 import type { Context, Device, Ioas, NestedTable, Other, PageTable } from './state.ts';
@@ -17,7 +18,6 @@ import { newTracking } from './tracking.ts';
 /* Page tables that user space makes: the kernel's, of an IO address space, and its own, nested in one of those. */
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_HWPT_ALLOC';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const TABLES = 'drivers/iommu/iommufd/hw_pagetable.c';
 const PAGING = `iommufd_hwpt_paging_alloc(), ${TABLES}`;
 const NESTED = `iommufd_hwpt_nested_alloc(), ${TABLES}`;

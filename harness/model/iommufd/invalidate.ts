@@ -14,6 +14,7 @@ import type { ByteRule } from '../outcome.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes } from '../type1/bytes.ts';
 import type { Process } from '../world/process.ts';
+import { ERRNOS } from './framing.ts';
 import type { Progress } from './invalidate-progress.ts';
 import type { Context, Ioas, NestedTable, Other } from './state.ts';
 import { viommuProgress } from './viommu/invalidate.ts';
@@ -22,7 +23,6 @@ import type { Viommu } from './viommu/state.ts';
 /* What caches hold of page tables of user space, and how it is made to go. */
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_HWPT_INVALIDATE';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const SOURCE = 'iommufd_hwpt_invalidate(), drivers/iommu/iommufd/hw_pagetable.c';
 const MOCK = 'mock_domain_cache_invalidate_user(), drivers/iommu/iommufd/selftest.c';
 const ENTRY = sizeOf(iommuHwptInvalidateSelftest);

@@ -6,12 +6,12 @@ import { u64Bytes } from '../type1/bytes.ts';
 import type { MemoryObject } from '../world/memory-object.ts';
 import type { OpenFile } from '../world/process.ts';
 import { overflows } from './areas.ts';
+import { ERRNOS } from './framing.ts';
 import { newPages } from './pinned.ts';
 import { carryOut, KNOWN_FLAGS, type Placing, placeOf, placingObjections, writes } from './placing.ts';
 import type { Context } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_MAP_FILE';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const SOURCE = 'iommufd_ioas_map_file(), drivers/iommu/iommufd/ioas.c';
 const FILE_PAGES = 'iopt_map_file_pages(), drivers/iommu/iommufd/io_pagetable.c';
 const FD_AT = offsetOf(iommuIoasMapFile, 'fd');

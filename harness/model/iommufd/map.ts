@@ -3,12 +3,12 @@ import { offsetOf, sizeOf } from '../../uapi/struct.ts';
 import { field, refusing, request } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
+import { ERRNOS } from './framing.ts';
 import { newPages } from './pinned.ts';
 import { carryOut, KNOWN_FLAGS, type Placing, placeOf, placingObjections, writes } from './placing.ts';
 import type { Context } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_MAP';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const SOURCE = 'iommufd_ioas_map(), drivers/iommu/iommufd/ioas.c';
 const PAGETABLE = 'drivers/iommu/iommufd/io_pagetable.c';
 

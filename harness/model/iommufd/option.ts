@@ -11,10 +11,10 @@ import { field, refusing, request, rule } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
 import type { Process } from '../world/process.ts';
+import { ERRNOS } from './framing.ts';
 import type { Context, Ioas } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h';
-const ERRNOS = `${HEADER}: ioctls use a standard meaning for common errnos`;
 const RLIMIT = 'iommufd_option_rlimit_mode(), drivers/iommu/iommufd/ioas.c';
 const HUGE = 'iommufd_ioas_option_huge_pages(), drivers/iommu/iommufd/ioas.c';
 

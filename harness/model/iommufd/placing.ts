@@ -2,12 +2,12 @@ import type { ClauseId } from '../../spec/clause.ts';
 import { IOMMU_IOAS_MAP_FIXED_IOVA, IOMMU_IOAS_MAP_READABLE, IOMMU_IOAS_MAP_WRITEABLE } from '../../uapi/iommufd.ts';
 import { type Objection, type Request, refusing } from '../clauses.ts';
 import { CHOOSES_IOVA, isAligned, isHighest, overflows } from './areas.ts';
+import { ERRNOS } from './framing.ts';
 import { outOfReach, overLimit, settle } from './pinned.ts';
 import { isUsable } from './reserved.ts';
 import { type Area, type Context, type Ioas, type Pages, pins } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_MAP';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const PAGETABLE = 'drivers/iommu/iommufd/io_pagetable.c';
 
 export const ACCESS = IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE;

@@ -4,7 +4,7 @@ import { answerInStages, stagesInForce } from '../answer.ts';
 import { type Objection, type Refusal, refusing, rule } from '../clauses.ts';
 import type { Answer, Outcome } from '../outcome.ts';
 import { FILES } from '../world/clauses.ts';
-import type { KernelFile, ReadCall } from '../world/kernel-file.ts';
+import type { IoctlCall, KernelFile, ReadCall } from '../world/kernel-file.ts';
 import type { OpenFile } from '../world/process.ts';
 import { fails, succeeds } from '../world/replies.ts';
 import type { Context } from './state.ts';
@@ -28,6 +28,32 @@ export const pollAnswer = (
 ): Answer => {
   const clause = law.of(POLLS);
   return succeeds(clause, { ret: BigInt(clause.rule(now) & events) });
+};
+
+/** What refuses a call that makes a queue and a descriptor for it, in the stages `descriptor` and `reply`; the ids begin with the call's. */
+export const newFileObjections = <S extends { readonly call: IoctlCall; readonly writable: boolean }>(
+  to: Clause,
+  source: string,
+): readonly Objection<S>[] => {
+  const refuses = refusing<S>(to);
+  return [
+    refuses({
+      id: `${to.id}-no-descriptor`,
+      says: 'When the process may have no more descriptors the call fails with EMFILE, and no object is left.',
+      source: `${source}: get_unused_fd_flags(); setrlimit(2): RLIMIT_NOFILE`,
+      stage: 'descriptor',
+      errnos: ['EMFILE'],
+      when: ({ call }) => (call.caller.limitBytes('nofile') === undefined ? false : 'perhaps'),
+    }),
+    refuses({
+      id: `${to.id}-unwritable`,
+      says: 'When id and descriptor cannot be returned the call fails with EFAULT, and neither object nor descriptor is left.',
+      source,
+      stage: 'reply',
+      errnos: ['EFAULT'],
+      when: ({ writable }) => !writable,
+    }),
+  ];
 };
 
 /** One read of a queue's file, whose records are of type `R`, oldest first. */

@@ -5,12 +5,12 @@ import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
 import { LETS_GO, meets } from './access/items.ts';
 import { areasIn, isHighest, overflows } from './areas.ts';
+import { ERRNOS } from './framing.ts';
 import { settle } from './pinned.ts';
 import type { Area, Context, Ioas } from './state.ts';
 import { forget } from './tracking.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_UNMAP';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const SOURCE = 'iommufd_ioas_unmap(), drivers/iommu/iommufd/ioas.c';
 const RANGE = 'iopt_unmap_iova_range(), drivers/iommu/iommufd/io_pagetable.c';
 const TOP = (1n << 64n) - 1n;

@@ -6,7 +6,7 @@ import { hasIommu, smallestPage, type Vfio, type Device as VfioDevice } from '..
 import { emulatedAccess, memoryOfAccess } from '../access/emulated.ts';
 import { moveAccess } from '../access/items.ts';
 import { hardwareOf, hardwareTable, isHardware } from '../cdev/hardware.ts';
-import { NEXT_ID } from '../ids.ts';
+import { newId } from '../ids.ts';
 import { outOfReach, overLimit } from '../pinned.ts';
 import { isUsable } from '../reserved.ts';
 import { alignmentOf, type Context, type Device, type Ioas, newDevice, newIoas, type PageTable } from '../state.ts';
@@ -30,7 +30,7 @@ const JOINS = rule<(context: Context) => Ioas>({
     const known = compatIoasOf(context);
     if (known !== undefined) return known.ioas;
     const ioas = newIoas();
-    context.objects.set(context.law.of(NEXT_ID).rule(context), ioas);
+    context.objects.set(newId(context), ioas);
     context.compat.ioas = ioas;
     return ioas;
   },
@@ -72,7 +72,7 @@ const openingOf = (call: GetDeviceCall): Opening | undefined => {
 
 /** Attaches a device that is opened first. */
 const attach = ({ law, platform }: Vfio, { context, ioas, object, table }: Opening, device: VfioDevice): void => {
-  const id = law.of(NEXT_ID).rule(context);
+  const id = newId(context);
   context.others.set(id, object);
   move(context, object, table);
   device.reach = (iova, access) => translateIoas(law, platform, ioas, iova, access);
@@ -86,7 +86,7 @@ const attach = ({ law, platform }: Vfio, { context, ioas, object, table }: Openi
 
 /** Gives a device without an IOMMU that is opened first its access. */
 const attachEmulated = (context: Context, ioas: Ioas, device: VfioDevice, emulated: Emulated): void => {
-  const id = context.law.of(NEXT_ID).rule(context);
+  const id = newId(context);
   const access = emulatedAccess(context, emulated);
   context.others.set(id, access);
   moveAccess(context, access, ioas);
