@@ -6,7 +6,7 @@ import {
   type QueueFile,
   readToAnswer,
 } from '../harness/cases/fault-queues.ts';
-import { clause, each, inline, type Memory, pointerTo, type Scenario, test } from '../harness/cases/index.ts';
+import { clause, each, inline, type Memory, pointerTo, type Scenario, test, u32 } from '../harness/cases/index.ts';
 import { type Context, openIommufd, openWithMock } from '../harness/cases/iommufd.ts';
 import { allocTable, attachMockAs, PARENT, replaceMock } from '../harness/cases/page-tables.ts';
 import { allocNested, allocVdevice, allocViommu, besideHardware } from '../harness/cases/viommus.ts';
@@ -23,8 +23,6 @@ const [MOCK, DEVICE, QUEUE, TABLE] = [2, 3, 5, 6];
 const ID_AT = offsetOf(commands.iommuFaultAlloc, 'out_fault_id');
 const [SUCCESS, INVALID] = [commands.IOMMUFD_PAGE_RESP_SUCCESS, commands.IOMMUFD_PAGE_RESP_INVALID];
 const ALL_EVENTS = POLLIN | POLLOUT | POLLRDNORM;
-
-const u32 = (...numbers: readonly number[]): Uint8Array => new Uint8Array(Uint32Array.from(numbers).buffer);
 
 interface Ready {
   readonly c: Context;

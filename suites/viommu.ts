@@ -1,4 +1,4 @@
-import { clause, each, type Memory, pointerTo, type Scenario, test } from '../harness/cases/index.ts';
+import { clause, each, type Memory, pointerTo, type Scenario, test, u32 } from '../harness/cases/index.ts';
 import { type Context, openIommufd } from '../harness/cases/iommufd.ts';
 import { allocTable, attachMockAs, checkCache, invalidate, replaceMock } from '../harness/cases/page-tables.ts';
 import {
@@ -26,8 +26,6 @@ const COUNT_AT = offsetOf(commands.iommuHwptInvalidate, 'entry_num');
 const TOP = (1n << 64n) - 1n;
 const ALL = mock.IOMMU_TEST_INVALIDATE_FLAG_ALL;
 const CACHED = mock.IOMMU_TEST_DEV_CACHE_DEFAULT;
-
-const u32 = (...numbers: readonly number[]): Uint8Array => new Uint8Array(Uint32Array.from(numbers).buffer);
 
 clause('viommu/alloc', () => {
   test('several of one parent', (s) => {

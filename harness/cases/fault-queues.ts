@@ -4,7 +4,7 @@ import * as mock from '../uapi/iommufd-test.ts';
 import { encode, type Initialiser, offsetOf, sizeOf } from '../uapi/struct.ts';
 import type { Context } from './iommufd.ts';
 import type { Actor, Memory, Said, Scenario } from './scenario.ts';
-import { inline } from './vfio.ts';
+import { inline, u32 } from './vfio.ts';
 
 /* Words for fault queues: their files, and page faults of the mock device. */
 
@@ -79,7 +79,6 @@ export const readToAnswer = (queue: QueueFile, memory: Memory, count: number): A
   return {
     send: (first = 0, many = count - first) =>
       queue.write(memory.at(COOKIE_AT + first * ANSWER_BYTES), many * ANSWER_BYTES),
-    code: (back, code) =>
-      memory.write(new Uint8Array(Uint32Array.of(code).buffer), BigInt(COOKIE_AT + back * ANSWER_BYTES + CODE_AT)),
+    code: (back, code) => memory.write(u32(code), BigInt(COOKIE_AT + back * ANSWER_BYTES + CODE_AT)),
   };
 };
