@@ -1,6 +1,7 @@
 import { eduOf } from '../harness/cases/edu.ts';
 import { emulated, PIN_READ, PIN_WRITE } from '../harness/cases/emulated.ts';
 import { clause, each, READ, readyContainer, type Scenario, test, WRITE } from '../harness/cases/index.ts';
+import { mapsItsOwn } from '../harness/cases/owners.ts';
 import { VFIO_TYPE1_IOMMU } from '../harness/uapi/vfio.ts';
 
 /* Pages that a device without an IOMMU cannot pin. */
@@ -105,11 +106,7 @@ clause('pin/owner-gone', () => {
   const withChild = (s: Scenario) => {
     const { c, d } = emulated(s);
     const child = s.main.forks();
-    const memory = child.memory(0x4000);
-    memory.fill(7);
-    c.of(child)
-      .map({ ...A, vaddr: memory.at() })
-      .succeeds();
+    mapsItsOwn(c, child, A, 7).succeeds();
     return { c, d, child };
   };
   test('dead', (s) => {

@@ -4,7 +4,7 @@ import { emulated } from './emulated.ts';
 import type { Actor, Memory, Said, Scenario } from './scenario.ts';
 import { type Container, inline, readyContainer } from './vfio.ts';
 
-/* Words for changing the owner of mappings. */
+/* Words for mappings of other processes, and for changing whose they are. */
 
 /** The two ranges that are mapped. */
 export const A = { iova: 0x10000n, size: 0x4000n };
@@ -17,6 +17,13 @@ export type Pair = readonly [iova: bigint, vaddr: ReturnType<Memory['at']> | big
 
 /** What of a request is given otherwise. */
 export type Fields = NonNullable<Parameters<typeof encode<typeof vfioChangeDmaOwner.fields>>[1]>;
+
+/** Has a process map memory of its own, which it wrote before; bytes. */
+export const mapsItsOwn = (c: Container, actor: Actor, range: typeof A, byte = 1): Said => {
+  const memory = actor.memory(range.size);
+  memory.fill(byte);
+  return c.of(actor).map({ ...range, vaddr: memory.at() });
+};
 
 /** CHANGE_DMA_OWNER with what the reviewed form takes; the posted form takes no argument and ignores it. */
 export const change = (c: Container, pairs: readonly Pair[] = [], fields: Fields = {}): Said => {
