@@ -12,7 +12,7 @@ import { u32Bytes, u64Bytes } from '../type1/bytes.ts';
 import { least } from '../world/big.ts';
 import type { Process } from '../world/process.ts';
 import { ERRNOS } from './framing.ts';
-import type { Context, Device } from './state.ts';
+import { type Context, type Device, objectOf } from './state.ts';
 
 /* What user space can learn of the IOMMU behind a device. */
 
@@ -100,8 +100,7 @@ const GET = request<Context, InfoCall>({
   situation: (context, { caller, argument }) => {
     const size = Math.min(readStruct(argument, TYPE, 0, 4).size, sizeOf(TYPE));
     const asked = readStruct(argument, TYPE, 0, size);
-    const other = context.others.get(asked.dev_id);
-    const device = other?.kind === 'device' ? other : undefined;
+    const device = objectOf(context, asked.dev_id, 'device');
     return {
       context,
       caller,

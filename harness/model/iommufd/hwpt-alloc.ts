@@ -11,7 +11,15 @@ import type { FaultQueue } from './fault-queue/state.ts';
 import { ERRNOS } from './framing.ts';
 import { mockTable } from './mock.ts';
 import { dataOf, newNested, type TableData } from './nested.ts';
-import type { Context, Device, Ioas, NestedTable, Other, PageTable } from './state.ts';
+import {
+  type Context,
+  type Device,
+  type Ioas,
+  type NestedTable,
+  type Other,
+  objectOf,
+  type PageTable,
+} from './state.ts';
 import { idOfTable, type Joining, join, joiningObjections } from './tables.ts';
 import { newTracking } from './tracking.ts';
 
@@ -86,12 +94,11 @@ const askedOf = (argument: UserArgument): { readonly asked: AllocCall['asked']; 
 const situation = (context: Context, caller: Process, argument: UserArgument): AllocCall => {
   const { asked, size } = askedOf(argument);
   const { objects, others } = context;
-  const named = others.get(asked.dev_id);
-  const device = named?.kind === 'device' ? named : undefined;
+  const device = objectOf(context, asked.dev_id, 'device');
   const parent = objects.get(asked.pt_id) ?? others.get(asked.pt_id);
   const data = dataOf(caller, asked);
-  const queue = (asked.flags & uapi.IOMMU_HWPT_FAULT_ID_VALID) === 0 ? undefined : others.get(asked.fault_id);
-  const faults = queue?.kind === 'fault queue' ? queue : undefined;
+  const hasQueue = (asked.flags & uapi.IOMMU_HWPT_FAULT_ID_VALID) !== 0;
+  const faults = hasQueue ? objectOf(context, asked.fault_id, 'fault queue') : undefined;
   const made = makes(context, device, parent, asked, data, faults);
   return {
     context,

@@ -16,7 +16,7 @@ import { u32Bytes } from '../type1/bytes.ts';
 import type { Process } from '../world/process.ts';
 import { ERRNOS } from './framing.ts';
 import type { Progress } from './invalidate-progress.ts';
-import type { Context, Ioas, NestedTable, Other } from './state.ts';
+import { type Context, type Ioas, type NestedTable, type Other, objectOf } from './state.ts';
 import { viommuProgress } from './viommu/invalidate.ts';
 import type { Viommu } from './viommu/state.ts';
 
@@ -221,10 +221,9 @@ const CHECK = request<Context, CheckCall>({
   source: 'iommufd_test_md_check_iotlb(), drivers/iommu/iommufd/selftest.c',
   on: 'iommufd',
   request: testOperation(IOMMU_TEST_OP_MD_CHECK_IOTLB),
-  situation: ({ others }, { argument }) => {
+  situation: (context, { argument }) => {
     const asked = readStruct(argument, iommuTestCheckIotlb);
-    const object = others.get(asked.id);
-    return { asked, table: object?.kind === 'nested table' ? object : undefined };
+    return { asked, table: objectOf(context, asked.id, 'nested table') };
   },
   stages: ['object', 'value'],
 });

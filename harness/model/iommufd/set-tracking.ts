@@ -6,7 +6,7 @@ import {
 import { objection, request } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { ERRNOS } from './framing.ts';
-import type { Context, PageTable } from './state.ts';
+import { type Context, objectOf, type PageTable } from './state.ts';
 import { clear } from './tracking.ts';
 
 /* Whether what devices write through a page table is remembered. */
@@ -21,10 +21,7 @@ interface SetCall {
 }
 
 /** The page table of the kernel that has an id. */
-export const tableWithId = ({ others }: Context, id: number): PageTable | undefined => {
-  const object = others.get(id);
-  return object?.kind === 'page table' ? object : undefined;
-};
+export const tableWithId = (context: Context, id: number): PageTable | undefined => objectOf(context, id, 'page table');
 
 const SET = request<Context, SetCall>({
   id: 'hwpt/set-dirty-tracking',

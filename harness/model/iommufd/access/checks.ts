@@ -15,7 +15,7 @@ import { type Found, readStruct } from '../../type1/argument.ts';
 import type { Process } from '../../world/process.ts';
 import { overflows } from '../areas.ts';
 import { type Pinned, pinnedAt } from '../held.ts';
-import type { Context, Ioas, PageTable } from '../state.ts';
+import { type Context, type Ioas, objectOf, type PageTable } from '../state.ts';
 import { isSame, pageAt, type Where } from './places.ts';
 
 /* What tests may ask of the mock device: which memory a page table leads to, and how often pages are pinned. */
@@ -62,8 +62,7 @@ const CHECKS_MAP = request<Context, MapCall>({
   request: testOperation(IOMMU_TEST_OP_MD_CHECK_MAP),
   situation: (context, { caller, argument }) => {
     const asked = readStruct(argument, iommuTestCheckMap);
-    const object = context.others.get(asked.id);
-    return { context, caller, asked, table: object?.kind === 'page table' ? object : undefined };
+    return { context, caller, asked, table: objectOf(context, asked.id, 'page table') };
   },
   stages: ['object', 'arguments', 'memory'],
 });

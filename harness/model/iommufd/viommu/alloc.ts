@@ -8,7 +8,7 @@ import type { IoctlCall } from '../../world/kernel-file.ts';
 import type { Process } from '../../world/process.ts';
 import { ERRNOS } from '../framing.ts';
 import { newId } from '../ids.ts';
-import type { Context, Device, Other, PageTable } from '../state.ts';
+import { type Context, type Device, objectOf, type PageTable } from '../state.ts';
 import { newMemory, type ViommuData, viommuDataOf, writeData } from './memory.ts';
 import { refusedArguments, refusedDevice, refusedReserved } from './refusals.ts';
 import type { ViommuMemory } from './state.ts';
@@ -33,15 +33,13 @@ interface AllocCall {
 const situation = (context: Context, { caller, argument }: IoctlCall): AllocCall => {
   const size = Math.min(readStruct(argument, iommuViommuAlloc, 0, 4).size, sizeOf(iommuViommuAlloc));
   const asked = readStruct(argument, iommuViommuAlloc, 0, size);
-  const device = context.others.get(asked.dev_id);
-  const parent: Other | undefined = context.others.get(asked.hwpt_id);
   const data = viommuDataOf(caller, asked);
   return {
     context,
     caller,
     asked,
-    device: device?.kind === 'device' ? device : undefined,
-    parent: parent?.kind === 'page table' ? parent : undefined,
+    device: objectOf(context, asked.dev_id, 'device'),
+    parent: objectOf(context, asked.hwpt_id, 'page table'),
     data,
     memory: newMemory(context, data),
     writable: argument.writable(0, size),

@@ -8,7 +8,7 @@ import type { IoctlCall } from '../../world/kernel-file.ts';
 import { ERRNOS } from '../framing.ts';
 import { newId } from '../ids.ts';
 import { newFileObjections } from '../queue-file.ts';
-import type { Context } from '../state.ts';
+import { type Context, objectOf } from '../state.ts';
 import { eventQueueFile } from './event-file.ts';
 import { refusedArguments, refusedReserved, refusedViommu } from './refusals.ts';
 import type { EventQueue, Viommu } from './state.ts';
@@ -38,12 +38,11 @@ const ALLOC = request<Context, AllocCall>({
     const { argument } = call;
     const size = Math.min(readStruct(argument, iommuVeventqAlloc, 0, 4).size, sizeOf(iommuVeventqAlloc));
     const asked = readStruct(argument, iommuVeventqAlloc, 0, size);
-    const viommu = context.others.get(asked.viommu_id);
     return {
       context,
       call,
       asked,
-      viommu: viommu?.kind === 'virtual IOMMU' ? viommu : undefined,
+      viommu: objectOf(context, asked.viommu_id, 'virtual IOMMU'),
       writable: argument.writable(0, size),
     };
   },

@@ -8,7 +8,7 @@ import { overflows, partsUpToHole } from '../areas.ts';
 import { ERRNOS } from '../framing.ts';
 import { newId } from '../ids.ts';
 import { settle } from '../pinned.ts';
-import type { Access, Context, Ioas, Pinned } from '../state.ts';
+import { type Access, type Context, type Ioas, objectOf, type Pinned } from '../state.ts';
 import { misaligned } from '../tables.ts';
 import { isScattered, type PinTrouble, pagesOf, pinTrouble, type Range } from './queue-memory.ts';
 import { refusedArguments, refusedViommu } from './refusals.ts';
@@ -63,8 +63,7 @@ const ALLOC = request<Context, AllocCall>({
   request: IOMMU_HW_QUEUE_ALLOC,
   situation: (context, { argument }) => {
     const asked = readStruct(argument, iommuHwQueueAlloc);
-    const object = context.others.get(asked.viommu_id);
-    const viommu = object?.kind === 'virtual IOMMU' ? object : undefined;
+    const viommu = objectOf(context, asked.viommu_id, 'virtual IOMMU');
     const range = pagesOf(context.platform, asked.nesting_parent_iova, asked.length);
     return {
       context,

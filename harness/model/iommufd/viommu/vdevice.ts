@@ -4,7 +4,7 @@ import { field, refusing, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
 import { newId } from '../ids.ts';
-import type { Context, Device } from '../state.ts';
+import { type Context, type Device, objectOf } from '../state.ts';
 import { refusedDevice, refusedViommu } from './refusals.ts';
 import type { Viommu, VirtualDevice } from './state.ts';
 
@@ -30,13 +30,11 @@ const ALLOC = request<Context, AllocCall>({
   request: IOMMU_VDEVICE_ALLOC,
   situation: (context, { argument }) => {
     const asked = readStruct(argument, iommuVdeviceAlloc);
-    const viommu = context.others.get(asked.viommu_id);
-    const device = context.others.get(asked.dev_id);
     return {
       context,
       asked,
-      viommu: viommu?.kind === 'virtual IOMMU' ? viommu : undefined,
-      device: device?.kind === 'device' ? device : undefined,
+      viommu: objectOf(context, asked.viommu_id, 'virtual IOMMU'),
+      device: objectOf(context, asked.dev_id, 'device'),
       writable: argument.writable(0, sizeOf(iommuVdeviceAlloc)),
     };
   },
