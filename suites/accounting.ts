@@ -1,5 +1,6 @@
 import { edu } from '../harness/cases/edu.ts';
 import { clause, each, openGroup, readyContainer, test } from '../harness/cases/index.ts';
+import { mapsItsOwn } from '../harness/cases/owners.ts';
 
 const PAGE = 0x1000n;
 const A = { iova: 0x10000n, size: 0x4000n };
@@ -19,11 +20,7 @@ clause('accounting/charges-caller', () => {
   test('not who opened the container', (s) => {
     const c = readyContainer(s);
     const child = s.main.forks();
-    const memory = child.memory(0x4000);
-    memory.fill(1);
-    c.of(child)
-      .map({ ...A, vaddr: memory.at() })
-      .succeeds();
+    mapsItsOwn(c, child, A).succeeds();
     child.lockedKb().returns(16);
     s.main.lockedKb().returns(0);
   });
@@ -31,11 +28,7 @@ clause('accounting/charges-caller', () => {
     const other = s.main.forks('other');
     const c = readyContainer(s);
     s.main.does({ op: 'send', fd: c.fd, to: other.name }).succeeds();
-    const memory = other.memory(0x4000);
-    memory.fill(1);
-    c.of(other)
-      .map({ ...A, vaddr: memory.at() })
-      .succeeds();
+    mapsItsOwn(c, other, A).succeeds();
     other.lockedKb().returns(16);
     s.main.lockedKb().returns(0);
     c.unmap(A).succeeds();
@@ -200,11 +193,7 @@ clause('accounting/dead-owner', () => {
   test('the mapping outlives it', (s) => {
     const c = readyContainer(s);
     const child = s.main.forks();
-    const memory = child.memory(0x4000);
-    memory.fill(1);
-    c.of(child)
-      .map({ ...A, vaddr: memory.at() })
-      .succeeds();
+    mapsItsOwn(c, child, A).succeeds();
     s.main.kills(child).succeeds();
     s.main.lockedKb().returns(0);
     c.map({ ...A, size: PAGE }).refused('EEXIST');

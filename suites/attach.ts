@@ -1,4 +1,4 @@
-import { type Actor, clause, each, type Said, type Scenario, test, u64 } from '../harness/cases/index.ts';
+import { type Actor, clause, each, type Said, type Scenario, test, u32, u64 } from '../harness/cases/index.ts';
 import { type Context, openWithMock } from '../harness/cases/iommufd.ts';
 import { allocTable, attachMockAs, DIRTY, replaceMock } from '../harness/cases/page-tables.ts';
 import { attachPasid, detachPasid, replacePasid } from '../harness/cases/pasids.ts';
@@ -15,8 +15,6 @@ const TOP = (1n << 64n) - 1n;
 const SIZE = 0x10000n;
 const TABLE_AT = offsetOf(mock.iommuTestReplace, 'pt_id');
 const LENGTH_AT = offsetOf(uapi.iommuIoasUnmap, 'length');
-
-const u32 = (...numbers: readonly number[]): Uint8Array => new Uint8Array(Uint32Array.from(numbers).buffer);
 
 /** IO address space 1 with mock device 2, bound as device 3, attached to page table 4; IO address space 5. */
 const ready = (s: Scenario): Context => {

@@ -9,6 +9,7 @@ import {
   readyContainer,
   type Scenario,
   test,
+  u32,
   u64,
 } from '../harness/cases/index.ts';
 import { openIommufd } from '../harness/cases/iommufd.ts';
@@ -203,7 +204,7 @@ clause('cdev/attach-unreadable-pasid', () => {
   test('at the end of memory', (s) => {
     const { cdev } = boundCdev(s);
     const memory = s.main.memory(PAGE);
-    const argument = new Uint8Array(Uint32Array.of(16, 1, 2).buffer);
+    const argument = u32(16, 1, 2);
     memory.write(argument, PAGE - 12n);
     cdev.ioctl(ATTACH, pointerTo(memory.at(PAGE - 12n))).refused('EFAULT');
   });
@@ -415,7 +416,7 @@ clause('cdev/attach-unwritable', () => {
   test('leaves it attached to nothing', (s) => {
     const { c, cdev } = withTwo(s);
     const argument = s.main.memory(PAGE);
-    argument.write(new Uint8Array(Uint32Array.of(12, 0, 2).buffer));
+    argument.write(u32(12, 0, 2));
     argument.protect('r');
     cdev.ioctl(ATTACH, pointerTo(argument.at())).refused('EFAULT');
     pins(s.main, 0);
@@ -462,7 +463,7 @@ clause('cdev/detach-unreadable', () => {
     const memory = s.main.memory(PAGE);
     cdev.ioctl(DETACH, NULL).refused('EFAULT');
     cdev.ioctl(DETACH, pointerTo(memory.at(PAGE - 7n))).refused('EFAULT');
-    memory.write(new Uint8Array(Uint32Array.of(12, 1).buffer), PAGE - 8n);
+    memory.write(u32(12, 1), PAGE - 8n);
     cdev.ioctl(DETACH, pointerTo(memory.at(PAGE - 8n))).refused('EFAULT');
     pins(s.main, 16);
   });

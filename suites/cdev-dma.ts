@@ -1,6 +1,6 @@
 import { boundCdev, openCdev } from '../harness/cases/cdev.ts';
 import { drive } from '../harness/cases/edu.ts';
-import { clause, each, type Memory, type Scenario, test, u64 } from '../harness/cases/index.ts';
+import { clause, each, type Memory, type Scenario, test, u32, u64 } from '../harness/cases/index.ts';
 import { FIXED, READ, WRITE } from '../harness/cases/iommufd.ts';
 
 /* What a device of the machine reaches that is bound by its own file. */
@@ -121,7 +121,7 @@ clause('cdev/reaches-mappings', () => {
     cdev.attach(2, 4);
     edu.reads(SEEN);
     const argument = s.main.memory(PAGE);
-    argument.write(new Uint8Array(Uint32Array.of(12, 0, 2).buffer));
+    argument.write(u32(12, 0, 2));
     argument.protect('r');
     cdev.ioctl(0x3b77n, { kind: 'place', place: argument.at() }).refused('EFAULT');
     edu.writes(A);

@@ -1,17 +1,10 @@
-import { clause, each, type Memory, pointerTo, type Said, type Scenario, test, u64 } from '../harness/cases/index.ts';
-import { type Context, openWithMock } from '../harness/cases/iommufd.ts';
-import {
-  allocTable,
-  DIRTY,
-  getDirty,
-  NO_CLEAR,
-  PARENT,
-  setTracking,
-  writeThrough,
-} from '../harness/cases/page-tables.ts';
+import { clause, each, type Memory, type Scenario, test, u64 } from '../harness/cases/index.ts';
+import { openWithMock } from '../harness/cases/iommufd.ts';
+import { allocTable, DIRTY, getDirty, NO_CLEAR, PARENT, setTracking } from '../harness/cases/page-tables.ts';
+import { BASE, maps, ready, SIZE, shows, TABLE, tracking, writes } from '../harness/cases/tracked.ts';
 import * as uapi from '../harness/uapi/iommufd.ts';
 import * as mock from '../harness/uapi/iommufd-test.ts';
-import { encode, offsetOf, sizeOf } from '../harness/uapi/struct.ts';
+import { offsetOf } from '../harness/uapi/struct.ts';
 
 /* What devices wrote through a page table of IOMMUFD, and how it is told. */
 
@@ -19,92 +12,10 @@ const PAGE = 0x1000n;
 const MIB = 0x100000n;
 /** The mock device's smallest page. */
 const HALF = mock.MOCK_PAGE_SIZE;
-const BASE = mock.MOCK_APERTURE.start;
 const TOP = (1n << 64n) - 1n;
-const SIZE = 64n * PAGE;
 const LENGTH_AT = offsetOf(uapi.iommuIoasUnmap, 'length');
-const COUNT_AT = offsetOf(mock.iommuTestDirty, 'out_nr_dirty');
-/** The page table that attaching the device made, and the one for dirty tracking. */
+/** The page table that attaching the device made. */
 const PLAIN = 4;
-const TABLE = 5;
-
-interface Options {
-  /** Pages may be combined. */
-  readonly large?: boolean;
-  readonly flags?: number;
-}
-
-/** IO address space 1 with mock device 2, bound as device 3, attached to page table 4; page table 5 tracks what is written. */
-const ready = (s: Scenario, { large = false, flags = DIRTY }: Options = {}): Context => {
-  const c = openWithMock(s);
-  c.alloc(1);
-  if (!large) {
-    const option = { option_id: uapi.IOMMU_OPTION_HUGE_PAGES, op: uapi.IOMMU_OPTION_OP_SET, object_id: 1 };
-    c.option({ ...option, val64: 0n }).returns(0);
-  }
-  c.attachMock(1).returns(0);
-  allocTable(c, { dev_id: 3, flags }).returns(0);
-  return c;
-};
-
-const maps = (s: Scenario, c: Context, iova = BASE, length = SIZE, huge?: bigint): Memory => {
-  const memory = s.main.memory(length, huge === undefined ? {} : { huge });
-  c.map({ iova, length, vaddr: memory.at() }).returns(0);
-  return memory;
-};
-
-/** The same, tracking, with [BASE, BASE + SIZE) mapped in pages of 4 KiB. */
-const tracking = (s: Scenario): Context => {
-  const c = ready(s);
-  maps(s, c);
-  setTracking(c, TABLE).returns(0);
-  return c;
-};
-
-/** Sets bits of a bitmap. */
-const bitsOf = (bits: readonly number[], bytes: number, before = 0): Uint8Array => {
-  const found = new Uint8Array(bytes).fill(before);
-  for (const bit of bits) found[bit >> 3] = (found[bit >> 3] ?? 0) | (1 << (bit & 7));
-  return found;
-};
-
-/** The device writes to pages, counted from an IOVA. */
-const writes = (s: Scenario, c: Context, pages: readonly number[], from = BASE, unit = PAGE): Said => {
-  const most = Math.max(...pages) + 1;
-  const bits = s.main.memory(Math.ceil(most / 8));
-  bits.write(bitsOf(pages, Math.ceil(most / 8)));
-  return writeThrough(c, { id: TABLE, iova: from, length: BigInt(most) * unit, page_size: unit }, bits.at())
-    .returns(0)
-    .shows(COUNT_AT, u64(BigInt(pages.length)));
-};
-
-interface Reading {
-  readonly iova?: bigint;
-  readonly length?: bigint;
-  readonly unit?: bigint;
-  readonly flags?: number;
-  /** How far the bitmap begins from the start of a page. */
-  readonly offset?: number;
-  /** What the bytes of the bitmap are before. */
-  readonly before?: number;
-  readonly table?: number;
-}
-
-/** Reads a range, and says which bits are then set. */
-const shows = (s: Scenario, c: Context, bits: readonly number[], reading: Reading = {}): void => {
-  const { iova = BASE, length = SIZE, unit = PAGE, flags = 0, offset = 0, before = 0, table = TABLE } = reading;
-  const bytes = Number((length / unit + 7n) / 8n);
-  // What lies round the bitmap must stay as it is: a bitmap of another size would show there.
-  const margin = 16;
-  const memory = s.main.memory(bytes + 2 * margin, { offset, guard: true });
-  memory.fill(0x5a);
-  memory.fill(before, BigInt(margin), BigInt(bytes));
-  getDirty(c, { hwpt_id: table, iova, length, page_size: unit, flags }, memory.at(margin)).returns(0);
-  const expected = new Uint8Array(bytes + 2 * margin).fill(0x5a);
-  expected.set(bitsOf(bits, bytes, before), margin);
-  memory.read().shows(0, expected);
-  memory.guards().returns(0);
-};
 
 const numbers = (from: number, to: number): readonly number[] =>
   Array.from({ length: to - from }, (_, at) => from + at);
@@ -574,97 +485,5 @@ clause('hwpt/get-dirty-bitmap-unwritable', () => {
     bitmap.protect('r', PAGE, PAGE);
     getDirty(c, { hwpt_id: TABLE, iova: BASE, length: SIZE, page_size: PAGE }, bitmap.at(PAGE - 4n));
     s.main.does({ op: 'fds' });
-  });
-});
-
-clause('mock/write', () => {
-  test('where nothing is mapped', (s) => {
-    const c = tracking(s);
-    writes(s, c, [0, 70], BASE);
-    shows(s, c, [0]);
-  });
-});
-
-clause('mock/write-count', () => {
-  test('bits, not pages', (s) => {
-    const c = tracking(s);
-    const bits = s.main.memory(8);
-    bits.write(bitsOf([0, 1, 2], 8));
-    writeThrough(c, { id: TABLE, iova: BASE, length: 8n * 2048n, page_size: 2048n }, bits.at())
-      .returns(0)
-      .shows(COUNT_AT, u64(3n));
-    shows(s, c, [0, 1]);
-  });
-});
-
-clause('mock/write-arguments', () => {
-  each(
-    {
-      'no page size': { iova: BASE, length: PAGE },
-      'no pages': { iova: BASE, page_size: PAGE },
-      'an odd iova': { iova: BASE + 1n, length: PAGE, page_size: PAGE },
-      'an odd length': { iova: BASE, length: PAGE + 1n, page_size: PAGE },
-    },
-    (s, fields) => {
-      const c = tracking(s);
-      writeThrough(c, { id: TABLE, ...fields }, s.main.memory(8).at()).refused('EINVAL');
-    },
-  );
-});
-
-clause('mock/write-too-many', () => {
-  test('one more than can be', (s) => {
-    const c = tracking(s);
-    const fields = { id: TABLE, iova: 0n, length: (1n << 27n) + 1n, page_size: 1n };
-    writeThrough(c, fields, s.main.memory(8).at()).refused('EOVERFLOW');
-  });
-});
-
-clause('mock/write-unknown', () => {
-  each(NO_TABLES, (s, id) => {
-    const c = tracking(s);
-    writeThrough(c, { id, iova: BASE, length: PAGE, page_size: PAGE }, s.main.memory(8).at()).refused('ENOENT');
-  });
-});
-
-clause('mock/write-not-tracked', () => {
-  test('never made for it', (s) => {
-    const fields = { id: PLAIN, iova: BASE, length: PAGE, page_size: PAGE };
-    writeThrough(tracking(s), fields, s.main.memory(8).at()).refused('EINVAL');
-  });
-  test('not started, and stopped', (s) => {
-    const c = ready(s);
-    const fields = { id: TABLE, iova: BASE, length: PAGE, page_size: PAGE };
-    const bits = s.main.memory(8);
-    writeThrough(c, fields, bits.at()).refused('EINVAL');
-    setTracking(c, TABLE).returns(0);
-    writeThrough(c, fields, bits.at()).returns(0);
-    setTracking(c, TABLE, { flags: 0 }).returns(0);
-    writeThrough(c, fields, bits.at()).refused('EINVAL');
-  });
-});
-
-clause('mock/write-unreadable', () => {
-  test('bits that are not there', (s) => {
-    const c = tracking(s);
-    const bits = s.main.memory(PAGE);
-    bits.hole(0n, PAGE);
-    writeThrough(c, { id: TABLE, iova: BASE, length: PAGE, page_size: PAGE }, bits.at()).refused('EFAULT');
-    shows(s, c, []);
-  });
-});
-
-clause('mock/write-unwritable', () => {
-  test('read-only memory', (s) => {
-    const c = tracking(s);
-    const [memory, bits] = [s.main.memory(PAGE), s.main.memory(8)];
-    bits.write(Uint8Array.of(2));
-    const type = mock.iommuTestDirty;
-    const fields = { size: sizeOf(type), op: mock.IOMMU_TEST_OP_DIRTY, id: TABLE };
-    memory.write(encode(type, { ...fields, iova: BASE, length: SIZE, page_size: PAGE }));
-    memory.link(BigInt(offsetOf(type, 'uptr')), bits.at());
-    memory.protect('r');
-    c.command(mock.IOMMU_TEST_CMD, pointerTo(memory.at())).refused('EFAULT');
-    shows(s, c, [1]);
   });
 });

@@ -90,15 +90,13 @@ const MAP_FAULTS: Faults<MapRequest, Ready> = {
   'ioas/map-over-limit': PLACING['over-limit'],
 };
 
-pairs(MAP_FAULTS, (s, request, before) => {
-  const on = ready(s);
-  for (const act of before) act(on, s);
-  const said = on.c.map({ ...FREE, vaddr: on.memory.at(0x7000n), ...request });
-  unchanged(on);
-  return said;
+pairs(MAP_FAULTS, {
+  ready,
+  ask: ({ c, memory }, request) => c.map({ ...FREE, vaddr: memory.at(0x7000n), ...request }),
+  left: unchanged,
 });
 
-const MAP_FILE_FAULTS: Faults<MapFileRequest, Ready> = {
+const MAP_FILE_FAULTS: Faults<MapFileRequest, Ready & { readonly fd: string }> = {
   'ioas/map-file-flags': PLACING.flags,
   'ioas/map-file-needs-access': PLACING['needs-access'],
   'ioas/map-file-unknown-ioas': PLACING['unknown-ioas'],
@@ -114,13 +112,10 @@ const MAP_FILE_FAULTS: Faults<MapFileRequest, Ready> = {
   'ioas/map-file-over-limit': PLACING['over-limit'],
 };
 
-pairs(MAP_FILE_FAULTS, (s, request, before) => {
-  const on = ready(s);
-  const fd = s.main.memfd(0x10000n);
-  for (const act of before) act(on, s);
-  const said = on.c.mapFile({ ...FREE, fd, ...request });
-  unchanged(on);
-  return said;
+pairs(MAP_FILE_FAULTS, {
+  ready: (s) => ({ ...ready(s), fd: s.main.memfd(0x10000n) }),
+  ask: ({ c, fd }, request) => c.mapFile({ ...FREE, fd, ...request }),
+  left: unchanged,
 });
 
 const COPY_FAULTS: Faults<CopyRequest, Ready> = {
@@ -143,13 +138,13 @@ const COPY_FAULTS: Faults<CopyRequest, Ready> = {
   'ioas/copy-beyond-aperture': { errnos: ['EINVAL'], request: { target: 0n } },
 };
 
-pairs(COPY_FAULTS, (s, request, before) => {
-  const on = ready(s);
-  for (const act of before) act(on, s);
-  const from = request.source === FREE.iova ? 5 : 1;
-  const said = on.c.copy({ from, to: 1, source: MAPPED.iova, target: FREE.iova, length: 2n * PAGE, ...request });
-  on.c.unmap(0n, TOP, 1).returns(0).shows(LENGTH_AT, u64(MAPPED.length));
-  return said;
+pairs(COPY_FAULTS, {
+  ready,
+  ask: ({ c }, request) => {
+    const from = request.source === FREE.iova ? 5 : 1;
+    return c.copy({ from, to: 1, source: MAPPED.iova, target: FREE.iova, length: 2n * PAGE, ...request });
+  },
+  left: ({ c }) => void c.unmap(0n, TOP, 1).returns(0).shows(LENGTH_AT, u64(MAPPED.length)),
 });
 
 interface UnmapRequest {
@@ -166,12 +161,10 @@ const UNMAP_FAULTS: Faults<UnmapRequest, Ready> = {
   'ioas/unmap-nothing': { errnos: ['ENOENT'], request: { iova: FREE.iova } },
 };
 
-pairs(UNMAP_FAULTS, (s, request) => {
-  const on = ready(s);
-  const { iova, length, ioas } = { iova: MAPPED.iova, length: 2n * PAGE, ioas: 1, ...request };
-  const said = on.c.unmap(iova, length, ioas);
-  unchanged(on);
-  return said;
+pairs(UNMAP_FAULTS, {
+  ready,
+  ask: ({ c }, { iova = MAPPED.iova, length = 2n * PAGE, ioas = 1 }) => c.unmap(iova, length, ioas),
+  left: unchanged,
 });
 
 /** The words of a request, and where its ranges are. */
@@ -190,12 +183,11 @@ const ALLOW_FAULTS: Faults<RangesRequest, Ready> = {
   },
 };
 
-pairs(ALLOW_FAULTS, (s, { unreachable, ...request }, before) => {
-  const on = ready(s);
-  for (const act of before) act(on, s);
-  const said = on.c.allow({ num_iovas: 1, ...request }, unreachable ? 0n : on.memory.at());
-  unchanged(on);
-  return said;
+pairs(ALLOW_FAULTS, {
+  ready,
+  ask: ({ c, memory }, { unreachable, ...request }) =>
+    c.allow({ num_iovas: 1, ...request }, unreachable ? 0n : memory.at()),
+  left: unchanged,
 });
 
 const RANGES_FAULTS: Faults<RangesRequest, Ready> = {
@@ -205,11 +197,11 @@ const RANGES_FAULTS: Faults<RangesRequest, Ready> = {
   'ioas/ranges-too-few': { errnos: ['EMSGSIZE'], request: { num_iovas: 0 } },
 };
 
-pairs(RANGES_FAULTS, (s, { unreachable, ...request }) => {
-  const on = ready(s);
-  const said = on.c.ranges({ num_iovas: 4, ...request }, unreachable ? 0n : on.memory.at());
-  unchanged(on);
-  return said;
+pairs(RANGES_FAULTS, {
+  ready,
+  ask: ({ c, memory }, { unreachable, ...request }) =>
+    c.ranges({ num_iovas: 4, ...request }, unreachable ? 0n : memory.at()),
+  left: unchanged,
 });
 
 type OptionRequest = Initialiser<typeof uapi.iommuOption>;
@@ -226,9 +218,4 @@ const OPTION_FAULTS: Faults<OptionRequest, Ready> = {
   'iommufd/option-bad-value': { errnos: ['EINVAL'], request: { val64: 2n } },
 };
 
-pairs(OPTION_FAULTS, (s, request) => {
-  const on = ready(s);
-  const said = on.c.option({ ...HUGE_PAGES, ...request });
-  unchanged(on);
-  return said;
-});
+pairs(OPTION_FAULTS, { ready, ask: ({ c }, request) => c.option({ ...HUGE_PAGES, ...request }), left: unchanged });

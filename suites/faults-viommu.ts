@@ -57,11 +57,10 @@ const VIOMMU_FAULTS: Faults<Fields<typeof commands.iommuViommuAlloc>, Ready> = {
   'viommu/alloc-bad-data': { errnos: ['EINVAL'], request: { data_len: 7 } },
 };
 
-pairs(VIOMMU_FAULTS, (s, request) => {
-  const on = ready(s);
-  const said = allocViommu(on.c, request, on.memory.at());
-  leftNothing(on);
-  return said;
+pairs(VIOMMU_FAULTS, {
+  ready,
+  ask: ({ c, memory }, request) => allocViommu(c, request, memory.at()),
+  left: leftNothing,
 });
 
 const VDEVICE_FAULTS: Faults<Fields<typeof commands.iommuVdeviceAlloc>, Ready> = {
@@ -77,11 +76,7 @@ const VDEVICE_FAULTS: Faults<Fields<typeof commands.iommuVdeviceAlloc>, Ready> =
   },
 };
 
-pairs(VDEVICE_FAULTS, (s, { virt_id = 2n, ...request }, before) => {
-  const on = ready(s);
-  for (const act of before) act(on, s);
-  return allocVdevice(on.c, virt_id, request);
-});
+pairs(VDEVICE_FAULTS, { ready, ask: ({ c }, { virt_id = 2n, ...request }) => allocVdevice(c, virt_id, request) });
 
 const EVENT_QUEUE_FAULTS: Faults<Fields<typeof commands.iommuVeventqAlloc>, Ready> = {
   'veventq/alloc-flags': { errnos: ['EOPNOTSUPP'], request: { flags: 1 } },
@@ -91,11 +86,10 @@ const EVENT_QUEUE_FAULTS: Faults<Fields<typeof commands.iommuVeventqAlloc>, Read
   'veventq/alloc-unknown-viommu': { errnos: ['ENOENT'], request: { viommu_id: NONE } },
 };
 
-pairs(EVENT_QUEUE_FAULTS, (s, request) => {
-  const on = ready(s);
-  const { said } = allocEventQueue(s, on.c, request);
-  leftNothing(on);
-  return said;
+pairs(EVENT_QUEUE_FAULTS, {
+  ready,
+  ask: ({ s, c }, request) => allocEventQueue(s, c, request).said,
+  left: leftNothing,
 });
 
 const HW_QUEUE_FAULTS: Faults<Fields<typeof commands.iommuHwQueueAlloc>, Ready> = {
@@ -108,11 +102,10 @@ const HW_QUEUE_FAULTS: Faults<Fields<typeof commands.iommuHwQueueAlloc>, Ready> 
   'hw-queue/alloc-index': { errnos: ['EINVAL'], request: { index: 2 } },
 };
 
-pairs(HW_QUEUE_FAULTS, (s, request) => {
-  const on = ready(s);
-  const said = allocHwQueue(on.c, { nesting_parent_iova: BASE, length: PAGE, ...request });
-  leftNothing(on);
-  return said;
+pairs(HW_QUEUE_FAULTS, {
+  ready,
+  ask: ({ c }, request) => allocHwQueue(c, { nesting_parent_iova: BASE, length: PAGE, ...request }),
+  left: leftNothing,
 });
 
 const NESTED_FAULTS: Faults<Fields<typeof commands.iommuHwptAlloc>, Ready> = {
@@ -122,12 +115,7 @@ const NESTED_FAULTS: Faults<Fields<typeof commands.iommuHwptAlloc>, Ready> = {
   'hwpt/alloc-bad-data': { errnos: ['EINVAL'], request: { data_len: 3 } },
 };
 
-pairs(NESTED_FAULTS, (s, request) => {
-  const on = ready(s);
-  const said = allocNested(s, on.c, request);
-  leftNothing(on);
-  return said;
-});
+pairs(NESTED_FAULTS, { ready, ask: ({ s, c }, request) => allocNested(s, c, request), left: leftNothing });
 
 interface PasidRequest {
   readonly pasid: number;
@@ -143,9 +131,11 @@ const PASID_FAULTS: Faults<PasidRequest, Ready> = {
   'pasid/attach-number': { errnos: ['EINVAL'], request: { pasid: 1 << mock.MOCK_PASID_WIDTH } },
 };
 
-pairs(PASID_FAULTS, (s, { pasid = 1, target = 5, device = 2 }) => {
-  const { c } = ready(s);
-  const said = attachPasid(c, pasid, target, device);
-  checkPasid(c, pasid, 0).returns(0);
-  return said;
+pairs(PASID_FAULTS, {
+  ready,
+  ask: ({ c }, { pasid = 1, target = 5, device = 2 }) => {
+    const said = attachPasid(c, pasid, target, device);
+    checkPasid(c, pasid, 0).returns(0);
+    return said;
+  },
 });

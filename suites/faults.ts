@@ -27,6 +27,23 @@ const withMapping = (s: Scenario): Ready => {
   return c;
 };
 
+/** The same while dirty pages are tracked. */
+const tracking = (s: Scenario): Ready => {
+  const c = withMapping(s);
+  c.startDirty().succeeds();
+  return c;
+};
+
+/** The same without the mapping's vaddr. */
+const invalidated = (s: Scenario): Ready => {
+  const c = withMapping(s);
+  c.invalidateVaddr(MAPPED).succeeds();
+  return c;
+};
+
+/** Only that mapping is charged for. */
+const charged = (_c: Ready, s: Scenario): void => void s.main.lockedKb().returns(16);
+
 const MAP_FAULTS: Faults<MapRequest, Ready> = {
   'map/argsz': { errnos: ['EINVAL'], request: { argsz: 31 } },
   'map/unknown-flags': { errnos: ['EINVAL'], request: { flags: 0xb } },
@@ -46,13 +63,7 @@ const MAP_FAULTS: Faults<MapRequest, Ready> = {
   },
 };
 
-pairs(MAP_FAULTS, (s, request, before) => {
-  const c = withMapping(s);
-  for (const act of before) act(c, s);
-  const said = c.map({ ...FREE, ...request });
-  s.main.lockedKb().returns(16);
-  return said;
-});
+pairs(MAP_FAULTS, { ready: withMapping, ask: (c, request) => c.map({ ...FREE, ...request }), left: charged });
 
 const UNMAP_FAULTS: Faults<UnmapRequest, Ready> = {
   'unmap/argsz': { errnos: ['EINVAL'], request: { argsz: 23 } },
@@ -68,13 +79,7 @@ const UNMAP_FAULTS: Faults<UnmapRequest, Ready> = {
   },
 };
 
-pairs(UNMAP_FAULTS, (s, request, before) => {
-  const c = withMapping(s);
-  for (const act of before) act(c, s);
-  const said = c.unmap({ ...MAPPED, ...request });
-  s.main.lockedKb().returns(16);
-  return said;
-});
+pairs(UNMAP_FAULTS, { ready: withMapping, ask: (c, request) => c.unmap({ ...MAPPED, ...request }), left: charged });
 
 const bitmap = (changes: Partial<BitmapRequest>): { readonly bitmap: BitmapRequest } => ({
   bitmap: { data: 0n, size: 8n, ...changes },
@@ -90,13 +95,10 @@ const BITMAP_FAULTS: Faults<UnmapRequest, Ready> = {
   'unmap/unwritable-bitmap': { errnos: ['EFAULT'] },
 };
 
-pairs(BITMAP_FAULTS, (s, request, before) => {
-  const c = withMapping(s);
-  c.startDirty().succeeds();
-  for (const act of before) act(c, s);
-  const said = c.unmap({ ...MAPPED, ...bitmap({}), ...request });
-  s.main.lockedKb().returns(16);
-  return said;
+pairs(BITMAP_FAULTS, {
+  ready: tracking,
+  ask: (c, request) => c.unmap({ ...MAPPED, ...bitmap({}), ...request }),
+  left: charged,
 });
 
 const DIRTY_FAULTS: Faults<DirtyRequest, Ready> = {
@@ -114,12 +116,7 @@ const DIRTY_FAULTS: Faults<DirtyRequest, Ready> = {
   'dirty/unwritable-bitmap': { errnos: ['EFAULT'] },
 };
 
-pairs(DIRTY_FAULTS, (s, request, before) => {
-  const c = withMapping(s);
-  c.startDirty().succeeds();
-  for (const act of before) act(c, s);
-  return c.getDirty({ ...MAPPED, ...bitmap({}), ...request });
-});
+pairs(DIRTY_FAULTS, { ready: tracking, ask: (c, request) => c.getDirty({ ...MAPPED, ...bitmap({}), ...request }) });
 
 const UPDATE_FAULTS: Faults<MapRequest, Ready> = {
   'vaddr/exclusive-flags': { errnos: ['EINVAL'], request: { flags: uapi.VFIO_DMA_MAP_FLAG_VADDR | 1 } },
@@ -131,11 +128,8 @@ const UPDATE_FAULTS: Faults<MapRequest, Ready> = {
   },
 };
 
-pairs(UPDATE_FAULTS, (s, request, before) => {
-  const c = withMapping(s);
-  c.invalidateVaddr(MAPPED).succeeds();
-  for (const act of before) act(c, s);
-  const said = c.updateVaddr({ ...MAPPED, ...request });
-  s.main.lockedKb().returns(16);
-  return said;
+pairs(UPDATE_FAULTS, {
+  ready: invalidated,
+  ask: (c, request) => c.updateVaddr({ ...MAPPED, ...request }),
+  left: charged,
 });

@@ -1,4 +1,4 @@
-import { clause, each, type Memory, pointerTo, type Scenario, test } from '../harness/cases/index.ts';
+import { clause, each, type Memory, pointerTo, type Scenario, test, u32 } from '../harness/cases/index.ts';
 import { type Context, FIXED, openIommufd, READ, WRITE } from '../harness/cases/iommufd.ts';
 import { allocHwQueue, allocViommu, withViommu } from '../harness/cases/viommus.ts';
 import * as uapi from '../harness/uapi/iommufd.ts';
@@ -14,8 +14,6 @@ const TOP = (1n << 64n) - 1n;
 /** What `withViommu` makes; a queue and its hold on the memory take the next two ids. */
 const [IOAS, DEVICE, PARENT_ID, VIOMMU, QUEUE, SECOND] = [1, 3, 5, 6, 7, 9];
 const ID_AT = offsetOf(commands.iommuHwQueueAlloc, 'out_hw_queue_id');
-
-const u32 = (...numbers: readonly number[]): Uint8Array => new Uint8Array(Uint32Array.from(numbers).buffer);
 
 /** A virtual IOMMU, and four pages of memory that are mapped one by one from `BASE` on. */
 const ready = (s: Scenario): { readonly c: Context; readonly memory: Memory } => {

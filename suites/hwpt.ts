@@ -1,4 +1,4 @@
-import { clause, each, type Memory, pointerTo, type Scenario, test, u64 } from '../harness/cases/index.ts';
+import { clause, each, type Memory, pointerTo, type Scenario, test, u32, u64 } from '../harness/cases/index.ts';
 import { type Context, openWithMock } from '../harness/cases/iommufd.ts';
 import { allocTable, attachMockAs, DIRTY, PARENT, replaceMock } from '../harness/cases/page-tables.ts';
 import * as uapi from '../harness/uapi/iommufd.ts';
@@ -16,8 +16,6 @@ const ID_AT = offsetOf(commands.iommuHwptAlloc, 'out_hwpt_id');
 const TABLE_AT = offsetOf(mock.iommuTestReplace, 'pt_id');
 const LENGTH_AT = offsetOf(uapi.iommuIoasUnmap, 'length');
 const SELFTEST = mock.IOMMU_HWPT_DATA_SELFTEST;
-
-const u32 = (...numbers: readonly number[]): Uint8Array => new Uint8Array(Uint32Array.from(numbers).buffer);
 
 /** IO address space 1; mock device 2, bound as device 3, attached to page table 4. */
 const ready = (s: Scenario, flags = 0): Context => {

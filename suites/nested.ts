@@ -1,4 +1,4 @@
-import { clause, each, type Memory, pointerTo, type Scenario, test } from '../harness/cases/index.ts';
+import { clause, each, type Memory, pointerTo, type Scenario, test, u32 } from '../harness/cases/index.ts';
 import { type Context, openWithMock } from '../harness/cases/iommufd.ts';
 import { allocTable, attachMockAs, checkCache, invalidate, PARENT, replaceMock } from '../harness/cases/page-tables.ts';
 import * as commands from '../harness/uapi/iommufd-commands.ts';
@@ -13,8 +13,6 @@ const IOTLB = 0x1234;
 const [PARENT_ID, NESTED] = [5, 6];
 const COUNT_AT = offsetOf(commands.iommuHwptInvalidate, 'entry_num');
 const ALL = mock.IOMMU_TEST_INVALIDATE_FLAG_ALL;
-
-const u32 = (...numbers: readonly number[]): Uint8Array => new Uint8Array(Uint32Array.from(numbers).buffer);
 
 /** IO address space 1 with mock device 2, bound as device 3, attached to page table 4; a parent; a page table nested in it. */
 const ready = (s: Scenario, data_len = 8): Context => {

@@ -1,6 +1,6 @@
 import { failingAllocations } from '../harness/cases/failing.ts';
 import { allocFaultQueue, FAULT, FAULT_BYTES, fault, readToAnswer } from '../harness/cases/fault-queues.ts';
-import { clause, each, type Scenario, test } from '../harness/cases/index.ts';
+import { clause, each, type Scenario, test, u32 } from '../harness/cases/index.ts';
 import { type Context, openIommufd, openWithMock } from '../harness/cases/iommufd.ts';
 import { allocTable, attachMockAs, invalidate, replaceMock } from '../harness/cases/page-tables.ts';
 import { attachPasid, checkPasid, detachPasid, FOR_PASIDS, replacePasid } from '../harness/cases/pasids.ts';
@@ -23,7 +23,6 @@ import { encode } from '../harness/uapi/struct.ts';
  */
 
 const PAGE = 0x1000n;
-const u32 = (...numbers: readonly number[]): Uint8Array => new Uint8Array(Uint32Array.from(numbers).buffer);
 
 /** Has allocation after allocation fail in a call, and undoes what it did. */
 const eachFailing = (s: Scenario, count: number, act: () => void, undo: () => void): void => {

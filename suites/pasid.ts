@@ -6,7 +6,7 @@ import {
   type QueueFile,
   readToAnswer,
 } from '../harness/cases/fault-queues.ts';
-import { clause, each, pointerTo, type Said, type Scenario, test } from '../harness/cases/index.ts';
+import { clause, each, pointerTo, type Said, type Scenario, test, u32 } from '../harness/cases/index.ts';
 import { type Context, openWithMock } from '../harness/cases/iommufd.ts';
 import { allocTable, attachMockAs, DIRTY, PARENT, replaceMock } from '../harness/cases/page-tables.ts';
 import { attachPasid, checkPasid, detachPasid, FOR_PASIDS, replacePasid } from '../harness/cases/pasids.ts';
@@ -29,8 +29,6 @@ const RESERVED = mock.IOMMU_TEST_PASID_RESERVED;
 const TABLE_AT = offsetOf(commands.iommuHwptAlloc, 'out_hwpt_id');
 
 const PT_AT = offsetOf(mock.iommuTestPasid, 'pt_id');
-
-const u32 = (...numbers: readonly number[]): Uint8Array => new Uint8Array(Uint32Array.from(numbers).buffer);
 
 const ready = (s: Scenario): Context => {
   const c = openWithMock(s);

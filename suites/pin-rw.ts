@@ -43,7 +43,7 @@ clause('pin/reads-and-writes', () => {
     c.map(A).succeeds();
     d.fills(0xff);
     d.reads(A.iova, 16).succeeds();
-    d.holds(...Array<number>(16).fill(0));
+    d.holds(...new Uint8Array(16).fill(0));
   });
   test('over two mappings', (s) => {
     const { c, d } = emulated(s);

@@ -1,5 +1,5 @@
 import type { QueueFile } from '../harness/cases/fault-queues.ts';
-import { clause, each, pointerTo, type Scenario, test } from '../harness/cases/index.ts';
+import { clause, each, pointerTo, type Scenario, test, u32 } from '../harness/cases/index.ts';
 import { type Context, openIommufd } from '../harness/cases/iommufd.ts';
 import { attachMockAs, replaceMock } from '../harness/cases/page-tables.ts';
 import {
@@ -26,8 +26,6 @@ const LOST = commands.IOMMU_VEVENTQ_FLAG_LOST_EVENTS;
 const ALL_EVENTS = POLLIN | POLLOUT | POLLRDNORM;
 /** What the virtual machine knows device 3 as. */
 const VIRT_ID = 0x99;
-
-const u32 = (...numbers: readonly number[]): Uint8Array => new Uint8Array(Uint32Array.from(numbers).buffer);
 
 /** Virtual device 7, device 3 in page table 8 of the virtual IOMMU, and queue 9 of so many events. */
 const ready = (s: Scenario, veventq_depth = 2): { readonly c: Context; readonly queue: QueueFile } => {

@@ -4,7 +4,7 @@ import * as mock from '../uapi/iommufd-test.ts';
 import { type AnyStruct, encode, type Initialiser, offsetOf, sizeOf } from '../uapi/struct.ts';
 import { type Context, openWithMock } from './iommufd.ts';
 import type { Actor, Memory, Said, Scenario } from './scenario.ts';
-import { inline } from './vfio.ts';
+import { inline, u32 } from './vfio.ts';
 
 /* Words for accesses in the kernel to IO address spaces, and for what the mock device can be asked. */
 
@@ -12,6 +12,8 @@ import { inline } from './vfio.ts';
 export const SLOW = mock.MOCK_ACCESS_RW_SLOW_PATH;
 export const TO_WRITE = mock.MOCK_FLAGS_ACCESS_WRITE;
 export const PINNING = mock.MOCK_FLAGS_ACCESS_CREATE_NEEDS_PIN_PAGES;
+
+const NUMBER_AT = offsetOf(mock.iommuTestAccessPages, 'out_access_pages_id');
 
 /** An access as one actor speaks to it. */
 export interface Access {
@@ -174,3 +176,6 @@ export const holds = (actor: Actor, pages: number): void => {
   actor.does({ op: 'status', field: 'VmPin' }).returns(pages * 4);
   actor.lockedKb().returns(pages * 4);
 };
+
+/** What was pinned got that number. */
+export const numbered = (said: Said, number: number): Said => said.returns(0).shows(NUMBER_AT, u32(number));

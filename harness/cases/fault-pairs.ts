@@ -18,14 +18,20 @@ interface Refused {
   refused(...errnos: readonly [Errno, ...Errno[]]): unknown;
 }
 
+/** How a request is made, whatever is wrong with it. */
+interface Asking<Request, On> {
+  /** What is there before anything is wrong. */
+  ready(s: Scenario): On;
+  ask(on: On, request: Partial<Request>, s: Scenario): Refused;
+  /** What must be left behind, which is nothing of the request. */
+  left?(on: On, s: Scenario): void;
+}
+
 /**
  * A case for every two faults that are not about the same field, under the clause of the first: either errno may be the
- * answer, where the model does not say more. `ask` makes the request, after what must come before it.
+ * answer, where the model does not say more.
  */
-export const pairs = <Request, On>(
-  faults: Faults<Request, On>,
-  ask: (s: Scenario, request: Partial<Request>, before: readonly ((on: On, s: Scenario) => void)[]) => Refused,
-): void => {
+export const pairs = <Request, On>(faults: Faults<Request, On>, { ready, ask, left }: Asking<Request, On>): void => {
   const all = Object.entries(faults) as [ClauseName, Fault<Request, On>][];
   all.forEach(([id, one], index) => {
     const others = all.slice(index + 1).filter(([, other]) => !sameField(one.request, other.request));
@@ -33,8 +39,11 @@ export const pairs = <Request, On>(
     clause(id, () => {
       for (const [name, other] of others) {
         test(`and ${name}`, (s) => {
-          const before = [one, other].flatMap((fault) => fault.before ?? []);
-          ask(s, { ...one.request, ...other.request }, before).refused(...one.errnos, ...other.errnos);
+          const on = ready(s);
+          for (const { before } of [one, other]) before?.(on, s);
+          const said = ask(on, { ...one.request, ...other.request }, s);
+          left?.(on, s);
+          said.refused(...one.errnos, ...other.errnos);
         });
       }
     });

@@ -1,17 +1,12 @@
-import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { buildHelper } from '../helper/build.ts';
+import { builtOrSkip } from '../helper/testing.ts';
 import type { Host } from '../hosts/host.ts';
 import { openLocalHost } from '../hosts/local.ts';
 import { createMachine } from '../model/machine.ts';
 import { judge } from '../oracle/judge.ts';
 import type { Program } from '../program/step.ts';
 import { parseProgram, printProgram } from '../program/text.ts';
-import { skipBecause } from '../testing.ts';
-import { HostTrouble } from '../trouble.ts';
-
-const CACHE = fileURLToPath(new URL('../../.cache', import.meta.url));
 
 /** What random programs begin with: every kind of memory and file, each of at least two pages. */
 const SETTING = [
@@ -65,11 +60,7 @@ const step = line(
 describe('the model of an ordinary kernel', () => {
   let host: Host | undefined;
   before(async function () {
-    const helper = await buildHelper(CACHE).catch((cause: unknown) => {
-      if (!(cause instanceof HostTrouble)) throw cause;
-      return skipBecause(this, cause.message);
-    });
-    host = await openLocalHost({ helper, devices: [] });
+    host = await openLocalHost({ helper: await builtOrSkip(this), devices: [] });
   });
   after(() => host?.close());
 

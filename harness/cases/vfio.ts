@@ -281,7 +281,7 @@ const deviceOf = (fd: string, actor: Actor, opened: Said): Device => ({
   close: () => actor.does({ op: 'close', fd }),
 });
 
-/** A 32-bit number as memory holds it. */
-export const u32 = (number: number): Uint8Array => new Uint8Array(new Uint32Array([number]).buffer);
+/** 32-bit numbers as memory holds them. */
+export const u32 = (...numbers: readonly number[]): Uint8Array => new Uint8Array(Uint32Array.from(numbers).buffer);
 /** A 64-bit number as memory holds it. */
 export const u64 = (number: bigint): Uint8Array => new Uint8Array(new BigUint64Array([number]).buffer);

@@ -7,7 +7,7 @@ import { type QueueFile, queueFileOf } from './fault-queues.ts';
 import { type Context, openWithMock } from './iommufd.ts';
 import { IOMMUFD_MOCK } from './needs.ts';
 import { allocTable, PARENT } from './page-tables.ts';
-import type { Said, Scenario } from './scenario.ts';
+import type { Memory, Said, Scenario } from './scenario.ts';
 import { inline } from './vfio.ts';
 
 /* Words for virtual IOMMUs of the mock device, and what belongs to them. */
@@ -126,4 +126,11 @@ export const checkDeviceCache = ({ command }: Context, id: number, entry: number
   const type = mock.iommuTestCheckDevCache;
   const op = mock.IOMMU_TEST_OP_DEV_CHECK_CACHE;
   return command(mock.IOMMU_TEST_CMD, inline(encode(type, { size: sizeOf(type), op, id, entry, cache })));
+};
+
+/** What a virtual IOMMU is given, so long. */
+export const dataOf = (s: Scenario, in_data = 0x1122_3344): Memory => {
+  const memory = s.main.memory(0x1000n);
+  memory.write(encode(mock.iommuViommuSelftest, { in_data }));
+  return memory;
 };

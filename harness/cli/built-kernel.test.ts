@@ -38,7 +38,8 @@ describe('a kernel that is built from source', () => {
   it('is built where it is not in the cache, has IOMMUFD, and conforms', async () => {
     // With devices that only pin, where what their module is built with was kept.
     const { headers } = await fetchKernel(await readManifest(KERNEL), { cache: cacheFolder() });
-    const { cases, exitCode } = await run(['iommufd', 'ioas', ...(headers === undefined ? [] : ['pin'])]);
+    const pin = headers === undefined ? [] : ['pin', 'pin-refused', 'pin-groups'];
+    const { cases, exitCode } = await run(['iommufd', 'ioas', 'ioas-copy', 'ioas-ranges', ...pin]);
     expect(cases.filter(({ verdict }) => verdict !== 'conforms').map(({ id }) => id)).to.deep.equal([]);
     expect(cases.length).to.be.greaterThan(150);
     expect(exitCode).to.equal(EXIT.conforms);

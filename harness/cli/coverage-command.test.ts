@@ -6,6 +6,7 @@ import { expect } from 'chai';
 import { execa } from 'execa';
 import { aRecord, aRun } from '../report/testing.ts';
 import { EXIT } from '../trouble.ts';
+import { expectRefusal } from './testing.ts';
 
 const BIN = fileURLToPath(new URL('bin.mjs', import.meta.url));
 
@@ -42,11 +43,7 @@ describe('cli coverage', () => {
   };
   for (const [title, [args, message]] of Object.entries(REFUSED)) {
     it(`refuses ${title} in one line`, async () => {
-      const { exitCode, stderr, stdout } = await coverage(...args);
-      expect([exitCode, stdout]).to.deep.equal([EXIT.usage, '']);
-      expect(stderr)
-        .to.match(/^vfio-conform: [^\n]+$/)
-        .and.match(message);
+      expectRefusal(await coverage(...args), message);
     });
   }
 

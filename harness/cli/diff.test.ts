@@ -14,6 +14,7 @@ import { REVISIONS } from '../revisions/index.ts';
 import type { Revision } from '../spec/revision.ts';
 import { EXIT } from '../trouble.ts';
 import { collectCases } from './suites.ts';
+import { expectRefusal } from './testing.ts';
 
 const BIN = fileURLToPath(new URL('bin.mjs', import.meta.url));
 
@@ -54,11 +55,7 @@ describe('cli diff', () => {
   };
   for (const [title, [args, message]] of Object.entries(REFUSED)) {
     it(`refuses ${title} in one line`, async () => {
-      const { exitCode, stderr, stdout } = await diff(...args);
-      expect([exitCode, stdout]).to.deep.equal([EXIT.usage, '']);
-      expect(stderr)
-        .to.match(/^vfio-conform: [^\n]+$/)
-        .and.match(message);
+      expectRefusal(await diff(...args), message);
     });
   }
 

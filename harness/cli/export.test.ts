@@ -10,6 +10,7 @@ import { makeFolder } from '../report/files.ts';
 import { writeReports } from '../report/results.ts';
 import { aDifference, aRecord, aRun } from '../report/testing.ts';
 import { EXIT } from '../trouble.ts';
+import { expectRefusal } from './testing.ts';
 
 const BIN = fileURLToPath(new URL('bin.mjs', import.meta.url));
 const SERIES = fileURLToPath(new URL('../../fixtures/patches/nesting-cap/posted', import.meta.url));
@@ -39,9 +40,7 @@ describe('vfio-conform export', () => {
     [['kcidb', 'REPORT', '--commit', 'HEAD'], /--commit takes 40 hex digits/],
   ] as const) {
     it(`refuses ${words.join(' ') || 'nothing'}, in one line`, async () => {
-      const { exitCode, stderr } = await cli('export', ...words.map((word) => (word === 'REPORT' ? report : word)));
-      expect([exitCode, stderr.split('\n').length]).to.deep.equal([EXIT.usage, 1]);
-      expect(stderr).to.match(message);
+      expectRefusal(await cli('export', ...words.map((word) => (word === 'REPORT' ? report : word))), message);
     });
   }
 

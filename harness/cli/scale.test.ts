@@ -10,6 +10,7 @@ import type { RunRecord } from '../report/record.ts';
 import { rebuild } from '../report/results.ts';
 import { exitCodeOf, tallyOf } from '../report/tally.ts';
 import { EXIT } from '../trouble.ts';
+import { expectRefusal } from './testing.ts';
 
 const BIN = fileURLToPath(new URL('bin.mjs', import.meta.url));
 
@@ -167,9 +168,7 @@ describe('a campaign in cells', () => {
     [['merge', '/nowhere', '--plan', 'plan.jsonl'], /there is no folder \/nowhere/],
   ] as const) {
     it(`refuses ${words.join(' ')}, in one line`, async () => {
-      const { exitCode, stderr } = await cli(folder, words);
-      expect([exitCode, stderr.split('\n').length], stderr).to.deep.equal([EXIT.usage, 1]);
-      expect(stderr).to.match(message);
+      expectRefusal(await cli(folder, words), message);
     });
   }
 });

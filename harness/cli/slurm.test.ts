@@ -9,6 +9,7 @@ import { freePort } from '../hosts/port.ts';
 import { readResults } from '../report/read-results.ts';
 import { skipBecause } from '../testing.ts';
 import { EXIT } from '../trouble.ts';
+import { expectRefusal } from './testing.ts';
 import { type Cluster, openCluster, whyNoSlurm } from './testing-slurm.ts';
 
 const BIN = fileURLToPath(new URL('bin.mjs', import.meta.url));
@@ -105,9 +106,7 @@ describe('vfio-conform slurm', () => {
     [['slurm', 'nodes', '--classes', 'lab.yaml', '--controller', 'a b'], /--controller takes the name of a machine/],
   ] as const) {
     it(`refuses ${words.join(' ')}, in one line`, async () => {
-      const { exitCode, stderr } = await cli(...words);
-      expect([exitCode, stderr.split('\n').length], stderr).to.deep.equal([EXIT.usage, 1]);
-      expect(stderr).to.match(message);
+      expectRefusal(await cli(...words), message);
     });
   }
 

@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { expect } from 'chai';
+import { EXIT } from '../trouble.ts';
 
 /**
  * Runs the harness and kills it with SIGKILL as soon as its journal holds so many results. Throws when it ends before. What
@@ -32,3 +34,18 @@ export const resultsIn = (report: string): number => linesIn(report, /^\{"case"/
 
 /** How many panics a journal tells of before what they ended. */
 export const panicsIn = (report: string): number => linesIn(report, /^\{"panicked"/gm);
+
+/** What a command ended with. */
+interface Ended {
+  readonly exitCode?: number | undefined;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** That a command was refused for what it was given: one line says what is wrong, and nothing else is printed. */
+export const expectRefusal = ({ exitCode, stdout, stderr }: Ended, message: RegExp): void => {
+  expect([exitCode, stdout], stderr).to.deep.equal([EXIT.usage, '']);
+  expect(stderr)
+    .to.match(/^vfio-conform: [^\n]+$/)
+    .and.match(message);
+};

@@ -4,9 +4,9 @@ import { textMaps } from './byte-map.ts';
 import type { ClauseChange, KernelCase, SpecDiff } from './spec-diff.ts';
 import {
   type Alike,
-  alike,
   clausesOf,
   headlines,
+  kindsTold,
   NOT_TESTED,
   numberText,
   reproduce,
@@ -18,9 +18,6 @@ import {
   tallyText,
   testedBy,
 } from './telling.ts';
-
-/** Kinds of difference that are told of in full; the JSON form has all. */
-const MOST_TOLD = 40;
 
 /** For a comment on a change, or a wiki. In pieces, in order. */
 export function* diffMarkdown(diff: SpecDiff, options: Telling = {}): Generator<string> {
@@ -44,12 +41,11 @@ export function* diffMarkdown(diff: SpecDiff, options: Telling = {}): Generator<
 }
 
 function* behaviour(diff: SpecDiff, intended: boolean): Generator<string> {
-  const changes = diff.behaviour.changes.filter((one) => one.intended === intended);
-  if (changes.length === 0) return;
-  const kinds = alike(changes);
-  yield `\n## ${intended ? 'Intended' : 'Unintended'} differences: ${count(changes.length, 'program')}\n`;
-  for (const one of kinds.slice(0, MOST_TOLD)) yield* changeSection(diff, one);
-  if (kinds.length > MOST_TOLD) yield `\nAnd ${kinds.length - MOST_TOLD} more kinds; the JSON form has all.\n`;
+  const { heading, told, untold } = kindsTold(diff, intended);
+  if (told.length === 0) return;
+  yield `\n## ${heading}\n`;
+  for (const one of told) yield* changeSection(diff, one);
+  if (untold > 0) yield `\nAnd ${untold} more kinds; the JSON form has all.\n`;
 }
 
 function* changeSection(diff: SpecDiff, { change, others }: Alike): Generator<string> {

@@ -42,6 +42,23 @@ export const alike = (changes: readonly BehaviourChange[]): readonly Alike[] =>
     });
   });
 
+/** Kinds of difference that are told of in full; the JSON form has all. */
+const MOST_TOLD = 40;
+
+/** The differences that were intended, or those that were not: how many programs, the kinds of them that are told of, and how many kinds are not. */
+export const kindsTold = (
+  { behaviour }: SpecDiff,
+  intended: boolean,
+): { readonly heading: string; readonly told: readonly Alike[]; readonly untold: number } => {
+  const changes = behaviour.changes.filter((one) => one.intended === intended);
+  const kinds = alike(changes);
+  return {
+    heading: `${intended ? 'Intended' : 'Unintended'} differences: ${count(changes.length, 'program')}`,
+    told: kinds.slice(0, MOST_TOLD),
+    untold: Math.max(0, kinds.length - MOST_TOLD),
+  };
+};
+
 const takes = (seen: Seen | undefined): string => seen?.agreesWith ?? 'unknown';
 const NEITHER_TOLD = `${takes(undefined)} ${takes(undefined)}`;
 

@@ -3,9 +3,9 @@ import { textMaps } from './byte-map.ts';
 import type { BehaviourChange, ClauseChange, KernelChange, SpecDiff, StructChange } from './spec-diff.ts';
 import {
   type Alike,
-  alike,
   clausesOf,
   headlines,
+  kindsTold,
   NOT_TESTED,
   numberText,
   reproduce,
@@ -19,8 +19,6 @@ import {
   testedBy,
 } from './telling.ts';
 
-/** Differences of one kind that are told of in full; the JSON form has all. */
-const MOST_TOLD = 40;
 const MOST_IDS = 12;
 
 /** Plain text at 78 columns, fit for a reply on a mailing list. In pieces, in order. */
@@ -48,13 +46,11 @@ export function* diffText(diff: SpecDiff, options: Telling = {}): Generator<stri
 const heading = (text: string): string => `\n${text}\n${'-'.repeat(text.length)}\n`;
 
 function* behaviourText(diff: SpecDiff, intended: boolean): Generator<string> {
-  const changes = diff.behaviour.changes.filter((one) => one.intended === intended);
-  const kinds = alike(changes);
-  if (kinds.length === 0) return;
-  yield heading(`${intended ? 'Intended' : 'Unintended'} differences: ${count(changes.length, 'program')}`);
-  for (const one of kinds.slice(0, MOST_TOLD)) yield changeText(diff, one);
-  if (kinds.length > MOST_TOLD)
-    yield `\n${wrap(`... and ${kinds.length - MOST_TOLD} more kinds (see --format json)`)}\n`;
+  const kinds = kindsTold(diff, intended);
+  if (kinds.told.length === 0) return;
+  yield heading(kinds.heading);
+  for (const one of kinds.told) yield changeText(diff, one);
+  if (kinds.untold > 0) yield `\n${wrap(`... and ${kinds.untold} more kinds (see --format json)`)}\n`;
 }
 
 const changeText = (diff: SpecDiff, { change, others }: Alike): string => {

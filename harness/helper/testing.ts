@@ -1,21 +1,21 @@
 /** For the helper's tests: the binary, and conversations with it in raw text. */
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
+import { skipBecause } from '../testing.ts';
 import { HostTrouble } from '../trouble.ts';
 import { buildHelper } from './build.ts';
 
 export const CACHE = fileURLToPath(new URL('../../.cache', import.meta.url));
 
-/** The helper's path; the test, or its suite, is skipped on a machine that cannot compile it. */
-export const helperOrSkip = async (context: Mocha.Context): Promise<string> => {
-  try {
-    return (await buildHelper(CACHE)).path;
-  } catch (cause) {
+/** The helper; the test, or its suite, is skipped on a machine that cannot compile it. */
+export const builtOrSkip = (context: Mocha.Context): ReturnType<typeof buildHelper> =>
+  buildHelper(CACHE).catch((cause: unknown) => {
     if (!(cause instanceof HostTrouble)) throw cause;
-    console.log(`      skipped: ${cause.message}`);
-    return context.skip();
-  }
-};
+    return skipBecause(context, cause.message);
+  });
+
+/** The same, its path. */
+export const helperOrSkip = async (context: Mocha.Context): Promise<string> => (await builtOrSkip(context)).path;
 
 /** Whether this process may do what only root may: change its user, drop capabilities. */
 export const IS_ROOT = process.geteuid?.() === 0;

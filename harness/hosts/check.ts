@@ -7,9 +7,10 @@ import { type HelperBinary, startHelper } from './install.ts';
 import { checkRelease, connectToLab, leaseLab } from './lab.ts';
 import type { Lease } from './lease.ts';
 import { type AskLimits, askLimits } from './limits.ts';
-import { type Files, readPlatform } from './platform.ts';
+import { readPlatform } from './platform.ts';
 import { openRemoteFiles } from './remote-files.ts';
 import type { SshConnection } from './ssh.ts';
+import type { Files } from './sysfs.ts';
 
 /** One thing that was looked at. */
 export interface Finding {

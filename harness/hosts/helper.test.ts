@@ -1,18 +1,15 @@
-import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { buildHelper } from '../helper/build.ts';
+import { builtOrSkip } from '../helper/testing.ts';
 import { anyProgram } from '../program/arbitrary.ts';
 import { printObservation, printObservations } from '../program/observation-text.ts';
 import { BOUNDS, OPS } from '../program/ops.ts';
 import type { Program, Run, Step } from '../program/step.ts';
 import { parseProgram, printProgram } from '../program/text.ts';
-import { skipBecause } from '../testing.ts';
-import { HostTrouble, UsageTrouble } from '../trouble.ts';
+import { UsageTrouble } from '../trouble.ts';
 import type { Host } from './host.ts';
 import { openLocalHost } from './local.ts';
 
-const CACHE = fileURLToPath(new URL('../../.cache', import.meta.url));
 const DEADLINES = { stepMs: 20_000, programMs: 60_000 };
 
 /** The session and the local host with the real helper, on this machine's kernel. No VFIO is needed, and none is touched. */
@@ -20,11 +17,7 @@ describe('hosts/local with the real helper', () => {
   let host: Host;
 
   before(async function () {
-    const helper = await buildHelper(CACHE).catch((cause: unknown) => {
-      if (!(cause instanceof HostTrouble)) throw cause;
-      return skipBecause(this, cause.message);
-    });
-    host = await openLocalHost({ helper, devices: [] });
+    host = await openLocalHost({ helper: await builtOrSkip(this), devices: [] });
   });
   after(() => host?.close());
 

@@ -6,8 +6,9 @@ import type { Ending } from '../program/step.ts';
 import { HostTrouble } from '../trouble.ts';
 import type { Host } from './host.ts';
 import { askLimits } from './limits.ts';
-import { type Files, readPlatform } from './platform.ts';
+import { readPlatform } from './platform.ts';
 import { type HelperSession, openSession, type SessionOptions } from './session.ts';
+import type { Files } from './sysfs.ts';
 
 export interface LocalOptions {
   /** The helper's binary, and what its SHA-256 must be (hex). */

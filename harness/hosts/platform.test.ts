@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { HostTrouble, UsageTrouble } from '../trouble.ts';
-import { type Files, readPlatform } from './platform.ts';
+import { readPlatform } from './platform.ts';
+import type { Files } from './sysfs.ts';
 import { addressBits, controlsSnooping, pageSizes, remapsInterrupts } from './vtd.ts';
 
 /** QEMU 7.2's intel-iommu with its default aw-bits=39, and with aw-bits=48. */

@@ -1,7 +1,7 @@
 /** The files of a machine behind SSH, read over one channel: a command for each would cost tens of milliseconds. */
 import { HostTrouble } from '../trouble.ts';
-import type { Files } from './platform.ts';
 import type { SshConnection } from './ssh.ts';
+import type { Files } from './sysfs.ts';
 
 /**
  * Answers lines `read PATH`, `list PATH` and `link PATH` with lines that begin with `=`, and then `.`; or with `!` for what

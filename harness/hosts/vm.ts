@@ -10,7 +10,7 @@ import type { Host, HostFacts } from './host.ts';
 import { type HelperBinary, startHelper } from './install.ts';
 import { DEFAULT_IOMMU, type IommuProfile } from './iommu-profiles.ts';
 import { askLimits } from './limits.ts';
-import { type Files, readPlatform } from './platform.ts';
+import { readPlatform } from './platform.ts';
 import { howItEnded, lastWords } from './post-mortem.ts';
 import {
   type Accelerator,
@@ -24,6 +24,7 @@ import {
 import { openRemoteFiles } from './remote-files.ts';
 import type { HelperSession, SessionOptions } from './session.ts';
 import { type CommandResult, connectSsh, SSH_TIMES, type SshConnection, type SshTarget, type SshTimes } from './ssh.ts';
+import type { Files } from './sysfs.ts';
 
 export interface VmOptions {
   readonly kernel: Kernel;

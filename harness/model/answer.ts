@@ -1,7 +1,7 @@
 import type { Clause } from '../spec/clause.ts';
 import type { Errno } from '../uapi/errno.ts';
 import type { Field, Objection } from './clauses.ts';
-import type { Provision } from './law.ts';
+import type { Law, Provision } from './law.ts';
 import type { Answer, ByteRule, Outcome } from './outcome.ts';
 import type { IoctlCall } from './world/kernel-file.ts';
 
@@ -46,6 +46,12 @@ export const refusalOf = <S>(objections: readonly Objection<S>[], situation: S):
   for (const one of objections) refusals.weigh(one, situation);
   return refusals.certain ? refusals.answer() : undefined;
 };
+
+/** Objections by stage, as they are in force. */
+export const stagesInForce = <S>(
+  law: Law,
+  stages: readonly (readonly Objection<S>[])[],
+): readonly (readonly Objection<S>[])[] => stages.map((stage) => stage.map((one) => law.of(one)));
 
 /** Collects objections that hold, by errno: one outcome for each, with all the clauses that lead to it. */
 class Refusals {

@@ -127,6 +127,17 @@ export const objection = <F, S>(to: Request<F, S>, stated: Omit<Objection<S>, 'k
   ...stated,
 });
 
+/** What is said of an objection where its call is known, and that it must be kept. */
+export type Refusal<S> = Omit<Objection<S>, 'kind' | 'to' | 'level'>;
+
+/**
+ * Says of each objection to one call that it is to that call, and must be kept. Of a request the type of what they look at
+ * is known; of a rule with calls of its own it is given: `refusing<Reading>(READ)`.
+ */
+export const refusing =
+  <S>(to: Clause & { readonly situation?: (file: never, call: IoctlCall) => S }) =>
+  (stated: Refusal<S>): Objection<S> => ({ kind: 'objection', to: to.id, level: 'must', ...stated });
+
 export const field = <F, S>(of: Request<F, S>, stated: Omit<Field<S>, 'kind' | 'of'>): Field<S> => ({
   kind: 'field',
   of: of.id,

@@ -5,17 +5,17 @@ import {
   iommuIoasCopy,
 } from '../../uapi/iommufd.ts';
 import { offsetOf, sizeOf } from '../../uapi/struct.ts';
-import { field, type Objection, objection, request } from '../clauses.ts';
+import { field, refusing, request } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
 import { CHOOSES_IOVA, isAligned, isHighest, overflows, partsUpToHole } from './areas.ts';
+import { ERRNOS } from './framing.ts';
 import { outOfReach, overLimit, settle } from './pinned.ts';
 import { ACCESS, elsewhere, KNOWN_FLAGS, type Places } from './placing.ts';
 import { isUsable } from './reserved.ts';
 import { type Area, type Context, type Ioas, pins } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_COPY';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const SOURCE = 'iommufd_ioas_copy(), drivers/iommu/iommufd/ioas.c';
 const PAGETABLE = 'drivers/iommu/iommufd/io_pagetable.c';
 
@@ -88,8 +88,7 @@ const IOVA_RETURNED = field(COPY, {
   bytes: (call) => u64Bytes(call.places()[0] ?? 0n),
 });
 
-type Stated = Omit<Objection<CopyCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<CopyCall> => objection(COPY, { level: 'must', ...stated });
+const refuses = refusing(COPY);
 
 const OBJECTIONS = [
   refuses({

@@ -1,5 +1,5 @@
 import type { Platform } from '../../program/platform.ts';
-import { answerRequest, refusalOf } from '../answer.ts';
+import { answerRequest, refusalOf, stagesInForce } from '../answer.ts';
 import type { Law } from '../law.ts';
 import type { Answer } from '../outcome.ts';
 import type { Files, IoctlCall, KernelFile } from '../world/kernel-file.ts';
@@ -29,7 +29,7 @@ export const iommufdFiles = (law: Law, platform: Platform): Files => {
 
 const iommufdFile = (context: Context): KernelFile => {
   const { law } = context;
-  const framing = FRAMING.map((stage) => stage.map((one) => law.of(one)));
+  const framing = stagesInForce(law, FRAMING);
   const file: KernelFile = {
     kind: 'iommufd',
     release: () => closeIommufd(context),

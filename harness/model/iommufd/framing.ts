@@ -1,13 +1,15 @@
 import { type Command, IOMMUFD_COMMANDS } from '../../uapi/iommufd-commands.ts';
 import { iommuTestCmd, TEST_COMMAND, testOperation } from '../../uapi/iommufd-test.ts';
 import { offsetOf, sizeOf } from '../../uapi/struct.ts';
-import { type Objection, rule } from '../clauses.ts';
+import { type Objection, type Refusal, refusing, rule } from '../clauses.ts';
 import type { IoctlCall, UserArgument } from '../world/kernel-file.ts';
 import { newCompat } from './compat/state.ts';
 import type { Context } from './state.ts';
 
 /* What all commands have in common: a structure that begins with its own size, and may grow. */
 
+/** Where the errnos stand that all commands have in common. */
+export const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const FORMAT = 'include/uapi/linux/iommufd.h: DOC: General ioctl format';
 const DISPATCH = 'iommufd_fops_ioctl(), drivers/iommu/iommufd/main.c';
 const MAIN = 'drivers/iommu/iommufd/main.c';
@@ -79,15 +81,8 @@ const tailOf = ({ command, size = 0, argument }: Framed): ReturnType<typeof byte
 const isShort = ({ command, size }: Framed): boolean =>
   command !== undefined && size !== undefined && size < command.least;
 
-type Stated = Omit<Objection<Framed>, 'kind' | 'to' | 'level' | 'stage'>;
-
-const objection = (stated: Stated): Objection<Framed> => ({
-  kind: 'objection',
-  to: OPENS.id,
-  level: 'must',
-  stage: 'dispatch',
-  ...stated,
-});
+const objection = (stated: Omit<Refusal<Framed>, 'stage'>): Objection<Framed> =>
+  refusing<Framed>(OPENS)({ stage: 'dispatch', ...stated });
 
 /** Stage by stage. */
 export const FRAMING: readonly (readonly Objection<Framed>[])[] = [

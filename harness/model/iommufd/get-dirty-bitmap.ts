@@ -3,11 +3,12 @@ import {
   IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR,
   iommuHwptGetDirtyBitmap,
 } from '../../uapi/iommufd-commands.ts';
-import { type Holds, type Objection, objection, request, rule } from '../clauses.ts';
+import { type Holds, refusing, request, rule } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { greatest, least } from '../world/big.ts';
 import { areasIn } from './areas.ts';
 import { BITS_OF, type Bitmap, blur, bytesFor, fits, KEEPS, set } from './dirty-bitmap.ts';
+import { ERRNOS } from './framing.ts';
 import { tableWithId } from './set-tracking.ts';
 import { type Area, alignmentOf, type Context, type PageTable, type Written } from './state.ts';
 import { clear, vagueIn, writtenIn } from './tracking.ts';
@@ -15,7 +16,6 @@ import { clear, vagueIn, writtenIn } from './tracking.ts';
 /* Which IOVAs devices wrote to through a page table. */
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_HWPT_GET_DIRTY_BITMAP';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const RANGE = 'iommufd_check_iova_range(), drivers/iommu/iommufd/io_pagetable.c';
 const READ = 'iommu_read_and_clear_dirty(), drivers/iommu/iommufd/io_pagetable.c';
 const TWO_TO_THE_64 = 1n << 64n;
@@ -115,8 +115,7 @@ const unwritable = (call: GetCall): Holds => {
   return bitmap.space.reach(bitmap.data, whole, 'write') < whole ? 'perhaps' : false;
 };
 
-type Stated = Omit<Objection<GetCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<GetCall> => objection(GET, { level: 'must', ...stated });
+const refuses = refusing(GET);
 
 const OBJECTIONS = [
   refuses({

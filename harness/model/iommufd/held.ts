@@ -1,7 +1,7 @@
 import { greatest, least } from '../world/big.ts';
 import type { MemoryObject } from '../world/memory-object.ts';
 import type { PageStore } from '../world/page-store.ts';
-import type { Pages } from './state.ts';
+import type { Area, Pages } from './state.ts';
 
 /* The pages of a memory that are pinned: where they are, whatever becomes of the address or the file that they stood at. */
 
@@ -21,6 +21,27 @@ export const hold = (pages: Pages, spans: readonly Span[], pageSize: bigint): vo
   const stretches = stretchesOf(pages, spans, pageSize, 'pin');
   pages.held.clear();
   for (const one of stretches) pages.held.insert(one);
+};
+
+/** A page that is pinned, and how far into it, in bytes. */
+export interface Pinned {
+  readonly store: PageStore;
+  readonly page: number;
+  readonly within: bigint;
+}
+
+/** Where a byte of an area is, counted from its start; `undefined` where no page is pinned. */
+export const pinnedAt = ({ pages, from }: Area, byte: bigint, pageSize: bigint): Pinned | undefined => {
+  const at = (pages.vaddr % pageSize) + from + byte;
+  const number = at / pageSize;
+  const stretch = pages.held.containing(number);
+  return (
+    stretch && {
+      store: stretch.store,
+      page: stretch.page + Number(number - stretch.start),
+      within: at % pageSize,
+    }
+  );
 };
 
 /** How pages are come by that are not pinned: `resolve` is without effect. */

@@ -6,17 +6,17 @@ import {
   iommuTestHwInfo,
 } from '../../uapi/iommufd-test.ts';
 import { encode, offsetOf, sizeOf } from '../../uapi/struct.ts';
-import { field, type Objection, objection, request, rule } from '../clauses.ts';
+import { field, refusing, request, rule } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes, u64Bytes } from '../type1/bytes.ts';
 import { least } from '../world/big.ts';
 import type { Process } from '../world/process.ts';
-import type { Context, Device } from './state.ts';
+import { ERRNOS } from './framing.ts';
+import { type Context, type Device, objectOf } from './state.ts';
 
 /* What user space can learn of the IOMMU behind a device. */
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_GET_HW_INFO';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const SOURCE = 'iommufd_get_hw_info(), drivers/iommu/iommufd/device.c';
 const TYPE = uapi.iommuHwInfo;
 const HIGHEST = 0xffff_ffff_ffff_ffffn;
@@ -100,8 +100,7 @@ const GET = request<Context, InfoCall>({
   situation: (context, { caller, argument }) => {
     const size = Math.min(readStruct(argument, TYPE, 0, 4).size, sizeOf(TYPE));
     const asked = readStruct(argument, TYPE, 0, size);
-    const other = context.others.get(asked.dev_id);
-    const device = other?.kind === 'device' ? other : undefined;
+    const device = objectOf(context, asked.dev_id, 'device');
     return {
       context,
       caller,
@@ -159,8 +158,7 @@ const FIELDS = [
   }),
 ];
 
-type InfoObjection = Omit<Objection<InfoCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: InfoObjection): Objection<InfoCall> => objection(GET, { level: 'must', ...stated });
+const refuses = refusing(GET);
 
 const OBJECTIONS = [
   refuses({

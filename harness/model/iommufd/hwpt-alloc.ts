@@ -1,23 +1,31 @@
 import * as uapi from '../../uapi/iommufd-commands.ts';
 import { IOMMU_HWPT_DATA_SELFTEST } from '../../uapi/iommufd-test.ts';
 import { offsetOf, sizeOf } from '../../uapi/struct.ts';
-import { field, type Objection, objection, request } from '../clauses.ts';
+import { field, refusing, request } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes } from '../type1/bytes.ts';
 import type { UserArgument } from '../world/kernel-file.ts';
 import type { Process } from '../world/process.ts';
 import { hardwareTable } from './cdev/hardware.ts';
 import type { FaultQueue } from './fault-queue/state.ts';
+import { ERRNOS } from './framing.ts';
 import { mockTable } from './mock.ts';
 import { dataOf, newNested, type TableData } from './nested.ts';
-import type { Context, Device, Ioas, NestedTable, Other, PageTable } from './state.ts';
+import {
+  type Context,
+  type Device,
+  type Ioas,
+  type NestedTable,
+  type Other,
+  objectOf,
+  type PageTable,
+} from './state.ts';
 import { idOfTable, type Joining, join, joiningObjections } from './tables.ts';
 import { newTracking } from './tracking.ts';
 
 /* Page tables that user space makes: the kernel's, of an IO address space, and its own, nested in one of those. */
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_HWPT_ALLOC';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const TABLES = 'drivers/iommu/iommufd/hw_pagetable.c';
 const PAGING = `iommufd_hwpt_paging_alloc(), ${TABLES}`;
 const NESTED = `iommufd_hwpt_nested_alloc(), ${TABLES}`;
@@ -86,12 +94,11 @@ const askedOf = (argument: UserArgument): { readonly asked: AllocCall['asked']; 
 const situation = (context: Context, caller: Process, argument: UserArgument): AllocCall => {
   const { asked, size } = askedOf(argument);
   const { objects, others } = context;
-  const named = others.get(asked.dev_id);
-  const device = named?.kind === 'device' ? named : undefined;
+  const device = objectOf(context, asked.dev_id, 'device');
   const parent = objects.get(asked.pt_id) ?? others.get(asked.pt_id);
   const data = dataOf(caller, asked);
-  const queue = (asked.flags & uapi.IOMMU_HWPT_FAULT_ID_VALID) === 0 ? undefined : others.get(asked.fault_id);
-  const faults = queue?.kind === 'fault queue' ? queue : undefined;
+  const hasQueue = (asked.flags & uapi.IOMMU_HWPT_FAULT_ID_VALID) !== 0;
+  const faults = hasQueue ? objectOf(context, asked.fault_id, 'fault queue') : undefined;
   const made = makes(context, device, parent, asked, data, faults);
   return {
     context,
@@ -143,8 +150,7 @@ const ID_RETURNED = field(ALLOC, {
   bytes: ({ context, made }) => u32Bytes(made === undefined ? 0 : idOfTable(context, made)),
 });
 
-type Stated = Omit<Objection<AllocCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<AllocCall> => objection(ALLOC, { level: 'must', ...stated });
+const refuses = refusing(ALLOC);
 
 const OBJECTIONS = [
   refuses({

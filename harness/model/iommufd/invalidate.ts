@@ -9,20 +9,20 @@ import {
   testOperation,
 } from '../../uapi/iommufd-test.ts';
 import { decode, offsetOf, sizeOf } from '../../uapi/struct.ts';
-import { field, type Objection, objection, request } from '../clauses.ts';
+import { field, type Objection, objection, type Refusal, refusing, request } from '../clauses.ts';
 import type { ByteRule } from '../outcome.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes } from '../type1/bytes.ts';
 import type { Process } from '../world/process.ts';
+import { ERRNOS } from './framing.ts';
 import type { Progress } from './invalidate-progress.ts';
-import type { Context, Ioas, NestedTable, Other } from './state.ts';
+import { type Context, type Ioas, type NestedTable, type Other, objectOf } from './state.ts';
 import { viommuProgress } from './viommu/invalidate.ts';
 import type { Viommu } from './viommu/state.ts';
 
 /* What caches hold of page tables of user space, and how it is made to go. */
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_HWPT_INVALIDATE';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const SOURCE = 'iommufd_hwpt_invalidate(), drivers/iommu/iommufd/hw_pagetable.c';
 const MOCK = 'mock_domain_cache_invalidate_user(), drivers/iommu/iommufd/selftest.c';
 const ENTRY = sizeOf(iommuHwptInvalidateSelftest);
@@ -123,9 +123,8 @@ const counted = (call: InvalidateCall, count: number): readonly ByteRule[] => [
   { at: DONE.at(call), bytes: u32Bytes(count), clause: DONE },
 ];
 
-type Stated = Omit<Objection<InvalidateCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<InvalidateCall> =>
-  objection(INVALIDATE, { level: 'must', out: (call) => counted(call, 0), ...stated });
+const refuses = (stated: Refusal<InvalidateCall>): Objection<InvalidateCall> =>
+  refusing(INVALIDATE)({ out: (call) => counted(call, 0), ...stated });
 
 /** Whether there are entries, and bounds that they must keep are not kept. */
 const outOfBounds = ({ asked: { entry_num, entry_len, data_uptr } }: InvalidateCall): boolean =>
@@ -222,10 +221,9 @@ const CHECK = request<Context, CheckCall>({
   source: 'iommufd_test_md_check_iotlb(), drivers/iommu/iommufd/selftest.c',
   on: 'iommufd',
   request: testOperation(IOMMU_TEST_OP_MD_CHECK_IOTLB),
-  situation: ({ others }, { argument }) => {
+  situation: (context, { argument }) => {
     const asked = readStruct(argument, iommuTestCheckIotlb);
-    const object = others.get(asked.id);
-    return { asked, table: object?.kind === 'nested table' ? object : undefined };
+    return { asked, table: objectOf(context, asked.id, 'nested table') };
   },
   stages: ['object', 'value'],
 });

@@ -1,17 +1,17 @@
 import { IOMMU_IOAS_MAP_FILE, iommuIoasMapFile } from '../../uapi/iommufd.ts';
 import { offsetOf, sizeOf } from '../../uapi/struct.ts';
-import { field, type Objection, objection, request } from '../clauses.ts';
+import { field, refusing, request } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
 import type { MemoryObject } from '../world/memory-object.ts';
 import type { OpenFile } from '../world/process.ts';
 import { EXACTLY, overflows } from './areas.ts';
+import { ERRNOS } from './framing.ts';
 import { newPages } from './pinned.ts';
 import { carryOut, elsewhere, KNOWN_FLAGS, type Placing, placesOf, placingObjections, writes } from './placing.ts';
 import type { Context } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_MAP_FILE';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const SOURCE = 'iommufd_ioas_map_file(), drivers/iommu/iommufd/ioas.c';
 const FILE_PAGES = 'iopt_map_file_pages(), drivers/iommu/iommufd/io_pagetable.c';
 const FD_AT = offsetOf(iommuIoasMapFile, 'fd');
@@ -80,8 +80,7 @@ const IOVA_RETURNED = field(MAP_FILE, {
   bytes: (call) => u64Bytes(call.places()[0] ?? 0n),
 });
 
-type Stated = Omit<Objection<MapFileCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<MapFileCall> => objection(MAP_FILE, { level: 'must', ...stated });
+const refuses = refusing(MAP_FILE);
 
 const OBJECTIONS = [
   refuses({

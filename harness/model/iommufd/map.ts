@@ -1,14 +1,14 @@
 import { IOMMU_IOAS_MAP, iommuIoasMap } from '../../uapi/iommufd.ts';
 import { offsetOf, sizeOf } from '../../uapi/struct.ts';
-import { field, type Objection, objection, request } from '../clauses.ts';
+import { field, refusing, request } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
+import { ERRNOS } from './framing.ts';
 import { newPages } from './pinned.ts';
 import { carryOut, elsewhere, KNOWN_FLAGS, type Placing, placesOf, placingObjections, writes } from './placing.ts';
 import type { Context } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_MAP';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const SOURCE = 'iommufd_ioas_map(), drivers/iommu/iommufd/ioas.c';
 const PAGETABLE = 'drivers/iommu/iommufd/io_pagetable.c';
 
@@ -54,8 +54,7 @@ const IOVA_RETURNED = field(MAP, {
   bytes: (call) => u64Bytes(call.places()[0] ?? 0n),
 });
 
-type Stated = Omit<Objection<MapCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<MapCall> => objection(MAP, { level: 'must', ...stated });
+const refuses = refusing(MAP);
 
 const OBJECTIONS = [
   refuses({

@@ -1,9 +1,9 @@
 import { IOMMU_TEST_OP_DIRTY, iommuTestDirty, testOperation } from '../../uapi/iommufd-test.ts';
 import { offsetOf, sizeOf } from '../../uapi/struct.ts';
-import { field, type Objection, objection, request } from '../clauses.ts';
+import { field, type Objection, type Refusal, refusing, request } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
-import type { Context, PageTable } from './state.ts';
+import { type Context, objectOf, type PageTable } from './state.ts';
 import { write } from './tracking.ts';
 
 /* What stands for a device that writes to memory: it marks entries of a page table as written. */
@@ -49,12 +49,11 @@ const WRITE = request<Context, WriteCall>({
   request: testOperation(IOMMU_TEST_OP_DIRTY),
   situation: (context, { caller, argument }) => {
     const asked = readStruct(argument, iommuTestDirty);
-    const object = context.others.get(asked.id);
     const { page_size, length, uptr } = asked;
     return {
       context,
       asked,
-      table: object?.kind === 'page table' ? object : undefined,
+      table: objectOf(context, asked.id, 'page table'),
       bits: () => caller.space.read(uptr, Number((length / page_size + 7n) / 8n)),
       writable: argument.writable(0, sizeOf(iommuTestDirty)),
     };
@@ -72,9 +71,8 @@ const COUNTED = field(WRITE, {
   bytes: (call) => u64Bytes(BigInt(writes(call).length)),
 });
 
-type Stated = Omit<Objection<WriteCall>, 'kind' | 'to' | 'level' | 'source'>;
-const refuses = (stated: Stated): Objection<WriteCall> =>
-  objection(WRITE, { level: 'must', source: SOURCE, ...stated });
+const refuses = (stated: Omit<Refusal<WriteCall>, 'source'>): Objection<WriteCall> =>
+  refusing(WRITE)({ source: SOURCE, ...stated });
 
 const OBJECTIONS = [
   refuses({

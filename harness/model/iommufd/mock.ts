@@ -21,6 +21,7 @@ import {
   type NestedTable,
   newDevice,
   type Other,
+  objectOf,
   type PageTable,
 } from './state.ts';
 import { idOfTable, type Joining, joiningObjections, move, newOf, tableFor } from './tables.ts';
@@ -57,10 +58,9 @@ export const tableOf = (target: Target): PageTable | NestedTable | undefined => 
 };
 
 /** The device that a mock device is bound as. */
-export const deviceOfMock = ({ others }: Context, id: number): Device | undefined => {
-  const mock = others.get(id);
-  const device = mock?.kind === 'mock' ? others.get(mock.device) : undefined;
-  return device?.kind === 'device' ? device : undefined;
+export const deviceOfMock = (context: Context, id: number): Device | undefined => {
+  const mock = objectOf(context, id, 'mock');
+  return mock && objectOf(context, mock.device, 'device');
 };
 
 /** Whether a device cannot work with a page table: one that is made for dirty tracking, which its IOMMU cannot do. */

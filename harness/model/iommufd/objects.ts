@@ -3,7 +3,7 @@ import { offsetOf } from '../../uapi/struct.ts';
 import { field, objection, request } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes } from '../type1/bytes.ts';
-import { NEXT_ID } from './ids.ts';
+import { NEXT_ID, newId } from './ids.ts';
 import { settle } from './pinned.ts';
 import { type Context, type Ioas, newIoas, type Other } from './state.ts';
 import { end, move } from './tables.ts';
@@ -36,7 +36,7 @@ const ALLOC = request<Context, AllocCall>({
     writable: argument.writable(0, SIZE),
   }),
   stages: ['arguments', 'reply'],
-  effect: ({ context }) => void context.objects.set(context.law.of(NEXT_ID).rule(context), newIoas()),
+  effect: ({ context }) => void context.objects.set(newId(context), newIoas()),
 });
 
 const ALLOCATED_ID = field(ALLOC, {
@@ -45,7 +45,7 @@ const ALLOCATED_ID = field(ALLOC, {
   says: 'The field out_ioas_id returns the id of the new IO address space; nothing else of the argument changes.',
   source: `${HEADER}: IOMMU_IOAS_ALLOC: out_ioas_id`,
   at: () => offsetOf(iommuIoasAlloc, 'out_ioas_id'),
-  bytes: ({ context }) => u32Bytes(context.law.of(NEXT_ID).rule(context)),
+  bytes: ({ context }) => u32Bytes(newId(context)),
 });
 
 const ALLOC_FLAGS = objection(ALLOC, {

@@ -7,14 +7,14 @@ import {
   iommuOption,
 } from '../../uapi/iommufd.ts';
 import { offsetOf } from '../../uapi/struct.ts';
-import { field, type Objection, objection, request, rule } from '../clauses.ts';
+import { field, refusing, request, rule } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
 import type { Process } from '../world/process.ts';
+import { ERRNOS } from './framing.ts';
 import { type Context, type Ioas, pins } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h';
-const ERRNOS = `${HEADER}: ioctls use a standard meaning for common errnos`;
 const RLIMIT = 'iommufd_option_rlimit_mode(), drivers/iommu/iommufd/ioas.c';
 const HUGE = 'iommufd_ioas_option_huge_pages(), drivers/iommu/iommufd/ioas.c';
 
@@ -82,8 +82,7 @@ const VALUE = field(OPTION, {
   bytes: (call) => u64Bytes(sets(call) ? call.asked.val64 : current(call)),
 });
 
-type Stated = Omit<Objection<OptionCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<OptionCall> => objection(OPTION, { level: 'must', ...stated });
+const refuses = refusing(OPTION);
 
 /** Whether it has pages not combined that may be until then. */
 const disables = (call: OptionCall): boolean =>

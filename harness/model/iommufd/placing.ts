@@ -1,13 +1,13 @@
 import type { ClauseId } from '../../spec/clause.ts';
 import { IOMMU_IOAS_MAP_FIXED_IOVA, IOMMU_IOAS_MAP_READABLE, IOMMU_IOAS_MAP_WRITEABLE } from '../../uapi/iommufd.ts';
-import { type Objection, objection, type Request } from '../clauses.ts';
+import { type Objection, type Request, refusing } from '../clauses.ts';
 import { type Beginning, CHOOSES_IOVA, isAligned, isHighest, overflows } from './areas.ts';
+import { ERRNOS } from './framing.ts';
 import { outOfReach, overLimit, settle } from './pinned.ts';
 import { isUsable } from './reserved.ts';
 import { type Area, type Context, type Ioas, type Pages, pins } from './state.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_MAP';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const PAGETABLE = 'drivers/iommu/iommufd/io_pagetable.c';
 
 export const ACCESS = IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE;
@@ -69,15 +69,13 @@ export const carryOut = (call: Placing): void => {
   settle(call.context);
 };
 
-type Stated<S> = Omit<Objection<S>, 'kind' | 'to' | 'level'>;
-
 /** What refuses a mapping wherever the memory comes from; ids begin with `prefix`. */
 export const placingObjections = <S extends Placing>(
   call: Request<Context, S>,
   prefix: ClauseId,
   source: string,
 ): readonly Objection<S>[] => {
-  const refuses = (stated: Stated<S>): Objection<S> => objection(call, { level: 'must', ...stated });
+  const refuses = refusing(call);
   return [
     refuses({
       id: `${prefix}-needs-access`,

@@ -1,4 +1,5 @@
 import type { IovaRange } from '../../program/platform.ts';
+import type { Clause } from '../../spec/clause.ts';
 import {
   IOMMU_IOAS_ALLOW_IOVAS,
   IOMMU_IOAS_IOVA_RANGES,
@@ -7,19 +8,47 @@ import {
   iommuIovaRange,
 } from '../../uapi/iommufd.ts';
 import { decode, encode, offsetOf, sizeOf } from '../../uapi/struct.ts';
-import { field, type Objection, objection, request, rule } from '../clauses.ts';
+import { field, type Objection, refusing, request, rule } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u32Bytes, u64Bytes } from '../type1/bytes.ts';
 import type { Process } from '../world/process.ts';
+import { ERRNOS } from './framing.ts';
 import { isUsable, usableIn } from './reserved.ts';
 import { alignmentOf, type Context, type Ioas } from './state.ts';
 
 /* Which IOVAs can be mapped, and which are to stay so. */
 
 const HEADER = 'include/uapi/linux/iommufd.h';
-const ERRNOS = `${HEADER}: ioctls use a standard meaning for common errnos`;
 const IOAS = 'drivers/iommu/iommufd/ioas.c';
 const RANGE = sizeOf(iommuIovaRange);
+
+interface Asking {
+  readonly asked: { readonly __reserved: number };
+  readonly ioas: Ioas | undefined;
+}
+
+/** What refuses both commands, in the stage `arguments`. */
+const refusedArguments = <S extends Asking>(call: Clause, source: string): readonly Objection<S>[] => {
+  const refuses = refusing<S>(call);
+  return [
+    refuses({
+      id: `${call.id}-reserved`,
+      says: 'A reserved field that is not 0 is refused with EOPNOTSUPP.',
+      source: `${ERRNOS}: EOPNOTSUPP; ${source}`,
+      stage: 'arguments',
+      errnos: ['EOPNOTSUPP'],
+      when: ({ asked }) => asked.__reserved !== 0,
+    }),
+    refuses({
+      id: `${call.id}-unknown-ioas`,
+      says: 'An id that no IO address space has is refused with ENOENT.',
+      source: `${ERRNOS}: ENOENT`,
+      stage: 'arguments',
+      errnos: ['ENOENT'],
+      when: ({ ioas }) => ioas === undefined,
+    }),
+  ];
+};
 
 interface RangesCall {
   readonly context: Context;
@@ -88,27 +117,10 @@ const ALIGNMENT = field(RANGES, {
   bytes: ({ context, ioas }) => u64Bytes(ioas === undefined ? 0n : alignmentOf(ioas, context.platform)),
 });
 
-type RangesObjection = Omit<Objection<RangesCall>, 'kind' | 'to' | 'level'>;
-const refusesRanges = (stated: RangesObjection): Objection<RangesCall> =>
-  objection(RANGES, { level: 'must', ...stated });
+const refusesRanges = refusing(RANGES);
 
 const RANGES_OBJECTIONS = [
-  refusesRanges({
-    id: 'ioas/ranges-reserved',
-    says: 'A reserved field that is not 0 is refused with EOPNOTSUPP.',
-    source: `${ERRNOS}: EOPNOTSUPP; iommufd_ioas_iova_ranges(), ${IOAS}`,
-    stage: 'arguments',
-    errnos: ['EOPNOTSUPP'],
-    when: ({ asked }) => asked.__reserved !== 0,
-  }),
-  refusesRanges({
-    id: 'ioas/ranges-unknown-ioas',
-    says: 'An id that no IO address space has is refused with ENOENT.',
-    source: `${ERRNOS}: ENOENT`,
-    stage: 'arguments',
-    errnos: ['ENOENT'],
-    when: ({ ioas }) => ioas === undefined,
-  }),
+  ...refusedArguments<RangesCall>(RANGES, `iommufd_ioas_iova_ranges(), ${IOAS}`),
   refusesRanges({
     id: 'ioas/ranges-unwritable',
     says: 'Ranges that cannot be written where they are to go are refused with EFAULT.',
@@ -173,26 +185,10 @@ const ALLOW = request<Context, AllowCall>({
   },
 });
 
-type AllowObjection = Omit<Objection<AllowCall>, 'kind' | 'to' | 'level'>;
-const refusesAllow = (stated: AllowObjection): Objection<AllowCall> => objection(ALLOW, { level: 'must', ...stated });
+const refusesAllow = refusing(ALLOW);
 
 const ALLOW_OBJECTIONS = [
-  refusesAllow({
-    id: 'ioas/allow-reserved',
-    says: 'A reserved field that is not 0 is refused with EOPNOTSUPP.',
-    source: `${ERRNOS}: EOPNOTSUPP; iommufd_ioas_allow_iovas(), ${IOAS}`,
-    stage: 'arguments',
-    errnos: ['EOPNOTSUPP'],
-    when: ({ asked }) => asked.__reserved !== 0,
-  }),
-  refusesAllow({
-    id: 'ioas/allow-unknown-ioas',
-    says: 'An id that no IO address space has is refused with ENOENT.',
-    source: `${ERRNOS}: ENOENT`,
-    stage: 'arguments',
-    errnos: ['ENOENT'],
-    when: ({ ioas }) => ioas === undefined,
-  }),
+  ...refusedArguments<AllowCall>(ALLOW, `iommufd_ioas_allow_iovas(), ${IOAS}`),
   refusesAllow({
     id: 'ioas/allow-unreadable',
     says: 'Ranges that cannot be read are refused with EFAULT, and those before stay allowed.',

@@ -5,13 +5,13 @@ import {
 } from '../../uapi/iommufd-commands.ts';
 import { objection, request } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
-import type { Context, PageTable } from './state.ts';
+import { ERRNOS } from './framing.ts';
+import { type Context, objectOf, type PageTable } from './state.ts';
 import { clear } from './tracking.ts';
 
 /* Whether what devices write through a page table is remembered. */
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_HWPT_SET_DIRTY_TRACKING';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const SOURCE = 'iopt_set_dirty_tracking(), drivers/iommu/iommufd/io_pagetable.c';
 const BEYOND = 1n << 64n;
 
@@ -21,10 +21,7 @@ interface SetCall {
 }
 
 /** The page table of the kernel that has an id. */
-export const tableWithId = ({ others }: Context, id: number): PageTable | undefined => {
-  const object = others.get(id);
-  return object?.kind === 'page table' ? object : undefined;
-};
+export const tableWithId = (context: Context, id: number): PageTable | undefined => objectOf(context, id, 'page table');
 
 const SET = request<Context, SetCall>({
   id: 'hwpt/set-dirty-tracking',

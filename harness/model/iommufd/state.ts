@@ -237,6 +237,19 @@ export const apertureOf = ({ tables }: Ioas): IovaRange =>
     { start: 0n, end: (1n << 64n) - 1n },
   );
 
+const isOf = <K extends Other['kind']>(object: Other, kind: K): object is Extract<Other, { readonly kind: K }> =>
+  object.kind === kind;
+
+/** The object that has an id, where it is of that kind. */
+export const objectOf = <K extends Other['kind']>(
+  { others }: Pick<Context, 'others'>,
+  id: number,
+  kind: K,
+): Extract<Other, { readonly kind: K }> | undefined => {
+  const object = others.get(id);
+  return object !== undefined && isOf(object, kind) ? object : undefined;
+};
+
 /** The id of an object that is no IO address space. */
 export const idOf = ({ others }: Context, object: Other): number | undefined =>
   [...others].find(([, one]) => one === object)?.[0];

@@ -1,16 +1,16 @@
 import { IOMMU_IOAS_UNMAP, iommuIoasUnmap } from '../../uapi/iommufd.ts';
 import { offsetOf, sizeOf } from '../../uapi/struct.ts';
-import { field, type Objection, objection, request, rule } from '../clauses.ts';
+import { field, refusing, request, rule } from '../clauses.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import { u64Bytes } from '../type1/bytes.ts';
 import { LETS_GO, meets } from './access/items.ts';
 import { areasIn, isHighest, overflows } from './areas.ts';
+import { ERRNOS } from './framing.ts';
 import { settle } from './pinned.ts';
 import type { Area, Context, Ioas } from './state.ts';
 import { forget } from './tracking.ts';
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_IOAS_UNMAP';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const SOURCE = 'iommufd_ioas_unmap(), drivers/iommu/iommufd/ioas.c';
 const RANGE = 'iopt_unmap_iova_range(), drivers/iommu/iommufd/io_pagetable.c';
 const TOP = (1n << 64n) - 1n;
@@ -97,8 +97,7 @@ const CUT_LEAVES = rule<(areas: readonly Area[]) => readonly Area[]>({
   rule: (areas) => areas,
 });
 
-type Stated = Omit<Objection<UnmapCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<UnmapCall> => objection(UNMAP, { level: 'must', ...stated });
+const refuses = refusing(UNMAP);
 
 const OBJECTIONS = [
   refuses({

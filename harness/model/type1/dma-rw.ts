@@ -1,4 +1,4 @@
-import { type Objection, rule } from '../clauses.ts';
+import { type Objection, type Refusal, refusing, rule } from '../clauses.ts';
 import type { Law } from '../law.ts';
 import { copyFromSpace, copyToSpace } from '../world/copying.ts';
 import type { PageStore } from '../world/page-store.ts';
@@ -95,13 +95,8 @@ const reachOf = (part: Part, mapping: Mapping): bigint =>
 
 type PartObjection = Objection<Part>;
 
-const partObjection = (stated: Omit<PartObjection, 'kind' | 'to' | 'level' | 'stage'>): PartObjection => ({
-  kind: 'objection',
-  to: TRANSFERS.id,
-  level: 'must',
-  stage: 'parts',
-  ...stated,
-});
+const partObjection = (stated: Omit<Refusal<Part>, 'stage'>): PartObjection =>
+  refusing<Part>(TRANSFERS)({ stage: 'parts', ...stated });
 
 const isForeign = ({ call: { caller, byKernelThread } }: Part, { owner }: Mapping): boolean =>
   !byKernelThread && caller.space !== owner.space;

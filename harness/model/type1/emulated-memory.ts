@@ -1,6 +1,6 @@
 import { EMULATED_PIN_READ, EMULATED_PIN_WRITE, EMULATED_WRITE, emulatedCommand } from '../../uapi/emulated-test.ts';
 import { sizeOf } from '../../uapi/struct.ts';
-import { answerInStages } from '../answer.ts';
+import { answerInStages, stagesInForce } from '../answer.ts';
 import type { Answer, Outcome } from '../outcome.ts';
 import { EMULATED } from '../world/clauses.ts';
 import { RW_NOTHING, refusedPart, TRANSFERS } from './dma-rw.ts';
@@ -30,10 +30,11 @@ export const memoryOf = (
     const write = (flags & EMULATED_PIN_WRITE) !== 0;
     const read = (flags & EMULATED_PIN_READ) !== 0;
     const call = pinCall({ law, iommu, pageSize: platform.pageSizeBytes, iova, count: Number(count), read, write });
-    const stages = PIN_OBJECTIONS.map((stage) => stage.map((one) => law.of(one)));
     const pins = law.of(PINS);
     const commit = (): void => taken(pins.rule(call, call.pages()));
-    return answerInStages(stages, call, () => [done(sizeOf(emulatedCommand), commit, { clauses: [pins] })]);
+    return answerInStages(stagesInForce(law, PIN_OBJECTIONS), call, () => [
+      done(sizeOf(emulatedCommand), commit, { clauses: [pins] }),
+    ]);
   },
   readOrWrite: (caller, { op, flags, iova, count }) => {
     const call = {

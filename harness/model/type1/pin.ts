@@ -1,4 +1,4 @@
-import { type Holds, type Objection, rule } from '../clauses.ts';
+import { type Holds, type Objection, type Refusal, refusing, rule } from '../clauses.ts';
 import type { Law } from '../law.ts';
 import type { AddressSpace, Run } from '../world/address-space.ts';
 import { ownerExceedsLimit } from './accounting.ts';
@@ -147,20 +147,18 @@ const pinInVain = (call: PinCall): void => {
   }
 };
 
-type Stated = Omit<Objection<PinCall>, 'kind' | 'to' | 'level' | 'leaves'>;
+type Stated = Omit<Refusal<PinCall>, 'leaves'>;
 
-const objection = (stated: Stated): Objection<PinCall> => ({
-  kind: 'objection',
-  to: PINS.id,
-  level: 'must',
-  ...stated,
-  leaves: (call) => {
-    const { law } = call;
-    if (call.count > maxPages(call.pageSize)) return;
-    pinInVain(call);
-    law.of(PINS).rule(call, law.of(ALL_OR_NOTHING).rule(call.pages()));
-  },
-});
+const objection = (stated: Stated): Objection<PinCall> =>
+  refusing<PinCall>(PINS)({
+    ...stated,
+    leaves: (call) => {
+      const { law } = call;
+      if (call.count > maxPages(call.pageSize)) return;
+      pinInVain(call);
+      law.of(PINS).rule(call, law.of(ALL_OR_NOTHING).rule(call.pages()));
+    },
+  });
 
 const exceeds = (call: PinCall): Holds => {
   const more = new Map<AddressSpace, number>();

@@ -1,4 +1,4 @@
-import { type Objection, objection, type Request, request, rule } from '../../model/clauses.ts';
+import { type Objection, objection, type Refusal, type Request, refusing, request, rule } from '../../model/clauses.ts';
 import { type Found, readStruct } from '../../model/type1/argument.ts';
 import type { IommuFile } from '../../model/type1/files.ts';
 import { MAP_DMA } from '../../model/type1/map.ts';
@@ -67,8 +67,8 @@ const TAKES_PAIRS = rule<(pairs: readonly Pair[]) => ReadonlyMap<bigint, bigint>
 });
 
 const refuses = (
-  stated: Omit<Objection<ArrayCall>, 'kind' | 'to' | 'level' | 'errnos' | 'source'> & { readonly source?: string },
-): Objection<ArrayCall> => objection(CHANGES, { level: 'must', errnos: ['EINVAL'], source: ARRAY, ...stated });
+  stated: Omit<Refusal<ArrayCall>, 'errnos' | 'source'> & { readonly source?: string },
+): Objection<ArrayCall> => refusing(CHANGES)({ errnos: ['EINVAL'], source: ARRAY, ...stated });
 
 const ARGUMENT = [
   {

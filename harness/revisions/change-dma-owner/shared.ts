@@ -1,4 +1,4 @@
-import { type Objection, objection, type Request, rule } from '../../model/clauses.ts';
+import { type Objection, type Refusal, type Request, refusing, rule } from '../../model/clauses.ts';
 import type { Law } from '../../model/law.ts';
 import { CHARGES_CALLER, exceedsLimit } from '../../model/type1/accounting.ts';
 import type { IommuFile } from '../../model/type1/files.ts';
@@ -105,9 +105,8 @@ const objectionsOf = <S extends ChangeCall>(
   to: Request<IommuFile, S>,
   leaves: (call: S) => void = () => undefined,
 ): readonly Objection<S>[] => {
-  const refuses = (stated: Omit<Objection<S>, 'kind' | 'to' | 'level' | 'leaves'>): Objection<S> =>
-    objection(to, {
-      level: 'must',
+  const refuses = (stated: Omit<Refusal<S>, 'leaves'>): Objection<S> =>
+    refusing(to)({
       ...stated,
       leaves: (call) => {
         failed(call);

@@ -1,4 +1,4 @@
-import { type Objection, objection, type Request, request, rule } from '../../model/clauses.ts';
+import { type Objection, type Refusal, type Request, refusing, request, rule } from '../../model/clauses.ts';
 import type { Law } from '../../model/law.ts';
 import { type Found, readStruct } from '../../model/type1/argument.ts';
 import { bitmapBytes, setBits } from '../../model/type1/dirty-bitmap.ts';
@@ -115,8 +115,8 @@ const GET: Request<IommuFile, GetCall> = request<IommuFile, GetCall>({
 });
 
 const refuses = (
-  stated: Omit<Objection<GetCall>, 'kind' | 'to' | 'level' | 'errnos' | 'stage'> & { readonly stage?: string },
-): Objection<GetCall> => objection(GET, { level: 'must', errnos: ['EINVAL'], stage: 'arguments', ...stated });
+  stated: Omit<Refusal<GetCall>, 'errnos' | 'stage'> & { readonly stage?: string },
+): Objection<GetCall> => refusing(GET)({ errnos: ['EINVAL'], stage: 'arguments', ...stated });
 
 const OBJECTIONS = [
   {

@@ -14,7 +14,8 @@ import { objection, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import type { Process } from '../../world/process.ts';
 import { overflows } from '../areas.ts';
-import type { Context, Ioas, PageTable } from '../state.ts';
+import { type Pinned, pinnedAt } from '../held.ts';
+import { type Context, type Ioas, objectOf, type PageTable } from '../state.ts';
 import { isSame, pageAt, type Where } from './places.ts';
 
 /* What tests may ask of the mock device: which memory a page table leads to, and how often pages are pinned. */
@@ -34,23 +35,9 @@ interface MapCall extends CheckCall {
 }
 
 /** The page that an IOVA leads to, and how far into it. */
-const placeOf = (
-  { platform }: Context,
-  { ioas }: PageTable,
-  iova: bigint,
-): (Where & { within: bigint }) | undefined => {
+const placeOf = ({ platform }: Context, { ioas }: PageTable, iova: bigint): Pinned | undefined => {
   const area = ioas.areas.containing(iova);
-  if (area === undefined) return undefined;
-  const page = BigInt(platform.pageSizeBytes);
-  const byte = (area.pages.vaddr % page) + area.from + (iova - area.start);
-  const stretch = area.pages.held.containing(byte / page);
-  return (
-    stretch && {
-      store: stretch.store,
-      page: stretch.page + Number(byte / page - stretch.start),
-      within: byte % page,
-    }
-  );
+  return area && pinnedAt(area, iova - area.start, BigInt(platform.pageSizeBytes));
 };
 
 /** The first thing that is wrong with where a page table leads. */
@@ -75,8 +62,7 @@ const CHECKS_MAP = request<Context, MapCall>({
   request: testOperation(IOMMU_TEST_OP_MD_CHECK_MAP),
   situation: (context, { caller, argument }) => {
     const asked = readStruct(argument, iommuTestCheckMap);
-    const object = context.others.get(asked.id);
-    return { context, caller, asked, table: object?.kind === 'page table' ? object : undefined };
+    return { context, caller, asked, table: objectOf(context, asked.id, 'page table') };
   },
   stages: ['object', 'arguments', 'memory'],
 });

@@ -10,7 +10,8 @@ import { offsetOf, sizeOf } from '../../../uapi/struct.ts';
 import { field, type Objection, objection, type Request, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import type { IoctlCall } from '../../world/kernel-file.ts';
-import { NEXT_ID } from '../ids.ts';
+import { ERRNOS } from '../framing.ts';
+import { newId } from '../ids.ts';
 import type { Access, Context, Ioas, Pinned } from '../state.ts';
 import { misaligned } from '../tables.ts';
 import { type AccessCall, accessFile, accessIn, notAnAccess, whyVague } from './file.ts';
@@ -20,7 +21,6 @@ import { letGo, moveAccess } from './items.ts';
 
 const SOURCE = 'iommufd_test_create_access(), drivers/iommu/iommufd/selftest.c';
 const DEVICE = 'drivers/iommu/iommufd/device.c';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 
 /** An access that is to be in an IO address space. */
 export interface Joining {
@@ -88,7 +88,7 @@ const CREATE = request<Context, CreateCall>({
   stages: ['arguments', 'object', 'place', 'reply'],
   effect: ({ context, ioas, access, install }) => {
     if (ioas === undefined || access === undefined) return;
-    context.others.set(context.law.of(NEXT_ID).rule(context), access);
+    context.others.set(newId(context), access);
     moveAccess(context, access, ioas);
     install(accessFile(context, access));
   },

@@ -6,7 +6,7 @@ import {
 } from '../../../uapi/emulated-test.ts';
 import { MOCK_FLAGS_ACCESS_WRITE } from '../../../uapi/iommufd-test.ts';
 import { sizeOf } from '../../../uapi/struct.ts';
-import { answerInStages } from '../../answer.ts';
+import { answerInStages, stagesInForce } from '../../answer.ts';
 import type { Answer } from '../../outcome.ts';
 import { unmapped } from '../../type1/emulated-device.ts';
 import { mostPages } from '../../type1/emulated-file.ts';
@@ -62,7 +62,9 @@ export const memoryOfAccess = (context: Context, access: Access, emulated: Emula
       const asked = { iova, length: count * pageSize, flags: write ? MOCK_FLAGS_ACCESS_WRITE : 0, uptr: 0n };
       const call = pinCall(caller, asked, { opened, vague: false });
       const commit = (): void => taken(pinEach(context, access, asked, pageSize));
-      return answerInStages(lawful(context, PIN_STAGES), call, () => [done(answered(), commit, { clauses: [PAGES] })]);
+      return answerInStages(stagesInForce(context.law, PIN_STAGES), call, () => [
+        done(answered(), commit, { clauses: [PAGES] }),
+      ]);
     },
     readOrWrite: (caller, { op, flags, iova, count }: Asked): Answer => {
       const call = rwCall({
@@ -75,17 +77,12 @@ export const memoryOfAccess = (context: Context, access: Access, emulated: Emula
         buffer: () => emulated.window,
       });
       const succeed = (): void => void copy(call);
-      return answerInStages(lawful(context, RW_STAGES), call, () => [
+      return answerInStages(stagesInForce(context.law, RW_STAGES), call, () => [
         done(answered(), succeed, { clauses: [READ_WRITE] }),
       ]);
     },
   };
 };
-
-const lawful = <C extends Parameters<Context['law']['of']>[0]>(
-  { law }: Context,
-  stages: readonly (readonly C[])[],
-): readonly (readonly C[])[] => stages.map((stage) => stage.map((one) => law.of(one)));
 
 /** Pins pages one by one, and tells which they are. */
 const pinEach = (

@@ -5,19 +5,19 @@ import {
   iommuTestAccessPages,
   MOCK_FLAGS_ACCESS_SYZ,
   MOCK_FLAGS_ACCESS_WRITE,
-  MOST_BYTES_OF_ACCESS,
   testOperation,
 } from '../../../uapi/iommufd-test.ts';
 import { offsetOf } from '../../../uapi/struct.ts';
-import { field, type Holds, type Objection, objection, request } from '../../clauses.ts';
+import { field, type Holds, type Objection, refusing, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
 import type { Process } from '../../world/process.ts';
 import { overflows, partsUpToHole } from '../areas.ts';
 import { outOfReach, overLimit, settle } from '../pinned.ts';
 import type { Area, Context } from '../state.ts';
-import { type AccessCall, accessIn, notAnAccess, type Opened, whyVague } from './file.ts';
+import { type AccessCall, accessIn, notAnAccess, type Opened } from './file.ts';
 import { isSame, pageAt, pagesOf } from './places.ts';
+import { rangeObjections, tooLong, whyOpen } from './ranges.ts';
 
 /* Pages that an access pins. */
 
@@ -108,8 +108,7 @@ export const PAGES = request<Context, PinCall>({
     const asked = readStruct(argument, iommuTestAccessPages);
     return pinCall(caller, asked, accessIn(argument, asked.id));
   },
-  leavesOpen: (call) =>
-    (call.asked.flags & MOCK_FLAGS_ACCESS_SYZ) !== 0 ? 'IOVAs by number of mapping are not stated' : whyVague(call),
+  leavesOpen: whyOpen,
   stages: ['length', 'flags', 'descriptor', 'kind', 'range', 'pages', 'check'],
   effect: ({ opened, asked, parts }) => {
     if (opened === undefined) return;
@@ -144,18 +143,10 @@ const mismatch = ({ opened, asked, caller, parts }: PinCall): Errno | undefined 
   return undefined;
 };
 
-type Stated = Omit<Objection<PinCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<PinCall> => objection(PAGES, { level: 'must', ...stated });
+const refuses = refusing(PAGES);
 
 const MOCK_OBJECTIONS = [
-  refuses({
-    id: 'access/pin-too-long',
-    says: 'More than 16 MiB at once are refused with ENOMEM.',
-    source: MOCK,
-    stage: 'length',
-    errnos: ['ENOMEM'],
-    when: ({ asked }) => asked.length > MOST_BYTES_OF_ACCESS,
-  }),
+  tooLong<PinCall>(PAGES, MOCK),
   refuses({
     id: 'access/pin-flags',
     says: 'A flag that is not known is refused with EOPNOTSUPP.',
@@ -180,25 +171,6 @@ const MOCK_OBJECTIONS = [
     errnos: ['EBADE'],
     errno: mismatch,
     when: (call) => mismatch(call) !== undefined,
-  }),
-];
-
-const RANGE_OBJECTIONS = [
-  refuses({
-    id: 'access/pin-empty',
-    says: 'A length of 0 is refused with EINVAL.',
-    source: PIN,
-    stage: 'range',
-    errnos: ['EINVAL'],
-    when: ({ asked }) => asked.length === 0n,
-  }),
-  refuses({
-    id: 'access/pin-overflow',
-    says: 'A range that goes beyond 2^64 is refused with EOVERFLOW.',
-    source: PIN,
-    stage: 'range',
-    errnos: ['EOVERFLOW'],
-    when: ({ asked }) => overflows(asked.iova, asked.length),
   }),
 ];
 
@@ -247,6 +219,6 @@ const PAGE_OBJECTIONS = [
 ];
 
 /** What refuses a range, stage by stage, whoever asks. */
-export const PIN_STAGES: readonly (readonly Objection<PinCall>[])[] = [RANGE_OBJECTIONS, PAGE_OBJECTIONS];
+export const PIN_STAGES: readonly (readonly Objection<PinCall>[])[] = [rangeObjections(PAGES, PIN), PAGE_OBJECTIONS];
 
 export const ACCESS_PIN_CLAUSES = [PAGES, NUMBER, notAnAccess(PAGES), ...MOCK_OBJECTIONS, ...PIN_STAGES.flat()];

@@ -5,18 +5,18 @@ import {
   MOCK_ACCESS_RW_SLOW_PATH,
   MOCK_ACCESS_RW_WRITE,
   MOCK_FLAGS_ACCESS_SYZ,
-  MOST_BYTES_OF_ACCESS,
   testOperation,
 } from '../../../uapi/iommufd-test.ts';
-import { type Objection, objection, request } from '../../clauses.ts';
+import { type Objection, refusing, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { copyFromSpace, copyToSpace } from '../../world/copying.ts';
 import { PageStore } from '../../world/page-store.ts';
 import type { Process } from '../../world/process.ts';
 import { overflows, partsUpToHole } from '../areas.ts';
 import type { Context } from '../state.ts';
-import { type AccessCall, accessIn, notAnAccess, type Opened, whyVague } from './file.ts';
+import { type AccessCall, accessIn, notAnAccess, type Opened } from './file.ts';
 import { permits } from './pin.ts';
+import { rangeObjections, tooLong, whyOpen } from './ranges.ts';
 import { COPIES, copyPartly, isReachable, type Piece, REACHES_BY, type Transfer } from './transfer.ts';
 
 /* Reading and writing what is mapped, without pinning it. */
@@ -117,8 +117,7 @@ export const READ_WRITE = request<Context, MockCall>({
     const buffer = (): PageStore => fromCaller(call, caller, asked, write);
     return { ...rwCall({ ...call, asked, caller, write, as, buffer }), asked };
   },
-  leavesOpen: (call) =>
-    (call.asked.flags & MOCK_FLAGS_ACCESS_SYZ) !== 0 ? 'IOVAs by number of mapping are not stated' : whyVague(call),
+  leavesOpen: whyOpen,
   stages: ['length', 'flags', 'descriptor', 'buffer', 'range', 'pages', 'reply'],
   effect: (call) => {
     const { caller, asked, write, opened } = call;
@@ -138,24 +137,11 @@ const errnoOf = (call: RwCall): Errno => {
   return opened !== undefined && part?.pages.kind === 'file' ? 'EINVAL' : 'EFAULT';
 };
 
-type Stated<S> = Omit<Objection<S>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated<MockCall>): Objection<MockCall> => objection(READ_WRITE, { level: 'must', ...stated });
-const refusesAll = (stated: Stated<RwCall>): Objection<RwCall> => ({
-  kind: 'objection',
-  to: READ_WRITE.id,
-  level: 'must',
-  ...stated,
-});
+const refuses = refusing(READ_WRITE);
+const refusesAll = refusing<RwCall>(READ_WRITE);
 
 const MOCK_OBJECTIONS = [
-  refuses({
-    id: 'access/rw-too-long',
-    says: 'More than 16 MiB at once are refused with ENOMEM.',
-    source: MOCK,
-    stage: 'length',
-    errnos: ['ENOMEM'],
-    when: ({ asked }) => asked.length > MOST_BYTES_OF_ACCESS,
-  }),
+  tooLong<MockCall>(READ_WRITE, MOCK),
   refuses({
     id: 'access/rw-flags',
     says: 'A flag that is not known, and the one for threads of the kernel, are refused with EOPNOTSUPP.',
@@ -183,25 +169,6 @@ const MOCK_OBJECTIONS = [
       const by = opened?.context.law.of(COPIES);
       caller.space.fill(asked.uptr, asked.length, undefined, by);
     },
-  }),
-];
-
-const RANGE_OBJECTIONS = [
-  refusesAll({
-    id: 'access/rw-empty',
-    says: 'A length of 0 is refused with EINVAL.',
-    source: RW,
-    stage: 'range',
-    errnos: ['EINVAL'],
-    when: ({ asked }) => asked.length === 0n,
-  }),
-  refusesAll({
-    id: 'access/rw-overflow',
-    says: 'A range that goes beyond 2^64 is refused with EOVERFLOW.',
-    source: RW,
-    stage: 'range',
-    errnos: ['EOVERFLOW'],
-    when: ({ asked }) => overflows(asked.iova, asked.length),
   }),
 ];
 
@@ -237,7 +204,7 @@ const PAGE_OBJECTIONS = [
 ];
 
 /** What refuses a range, stage by stage, whoever asks; what comes before it is copied. */
-export const RW_STAGES: readonly (readonly Objection<RwCall>[])[] = [RANGE_OBJECTIONS, PAGE_OBJECTIONS];
+export const RW_STAGES: readonly (readonly Objection<RwCall>[])[] = [rangeObjections(READ_WRITE, RW), PAGE_OBJECTIONS];
 
 export const ACCESS_RW_CLAUSES = [
   READ_WRITE,

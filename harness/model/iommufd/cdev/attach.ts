@@ -4,7 +4,7 @@ import {
   VFIO_DEVICE_ATTACH_PASID,
   vfioDeviceAttachIommufdPt,
 } from '../../../uapi/vfio-cdev.ts';
-import { field, type Objection, objection, request } from '../../clauses.ts';
+import { field, refusing, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
 import { ioasOf, meet } from '../reserved.ts';
@@ -88,8 +88,7 @@ const TABLE_ID = field(ATTACH, {
   bytes: ({ context, table }) => table && u32Bytes(idOfTable(context, table)),
 });
 
-type AttachObjection = Omit<Objection<AttachCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: AttachObjection): Objection<AttachCall> => objection(ATTACH, { level: 'must', ...stated });
+const refuses = refusing(ATTACH);
 
 const ARGUMENT_OBJECTIONS = [
   refuses({

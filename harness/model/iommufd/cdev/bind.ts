@@ -4,7 +4,7 @@ import {
   VFIO_DEVICE_BIND_IOMMUFD,
   vfioDeviceBindIommufd,
 } from '../../../uapi/vfio-cdev.ts';
-import { field, type Objection, objection, request } from '../../clauses.ts';
+import { field, refusing, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
 import { openDevice } from '../../type1/device-open.ts';
@@ -13,7 +13,7 @@ import { isNoDescriptor } from '../../world/open-file.ts';
 import type { OpenFile, Process } from '../../world/process.ts';
 import { emulatedAccess } from '../access/emulated.ts';
 import { bytesBehind } from '../framing.ts';
-import { NEXT_ID } from '../ids.ts';
+import { newId } from '../ids.ts';
 import { type Access, type Context, type Device, newDevice } from '../state.ts';
 import { reach } from './dma.ts';
 import { hardwareOf } from './hardware.ts';
@@ -73,7 +73,7 @@ const BIND = request<Cdev, BindCall>({
   effect: ({ cdev, context, file }) => {
     if (context === undefined || file === undefined) return;
     const object = newObject(context, cdev);
-    context.others.set(context.law.of(NEXT_ID).rule(context), object);
+    context.others.set(newId(context), object);
     file.hold();
     openDevice(cdev.vfio, cdev.device);
     cdev.group.bound++;
@@ -88,11 +88,10 @@ const DEVICE_ID = field(BIND, {
   says: 'The field out_devid returns the id that the device has in the context; nothing else of the argument changes.',
   source: `${HEADER}: out_devid`,
   at: () => offsetOf(TYPE, 'out_devid'),
-  bytes: ({ context }) => (context === undefined ? undefined : u32Bytes(context.law.of(NEXT_ID).rule(context))),
+  bytes: ({ context }) => (context === undefined ? undefined : u32Bytes(newId(context))),
 });
 
-type BindObjection = Omit<Objection<BindCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: BindObjection): Objection<BindCall> => objection(BIND, { level: 'must', ...stated });
+const refuses = refusing(BIND);
 
 const OBJECTIONS = [
   refuses({

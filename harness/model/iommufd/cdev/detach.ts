@@ -4,7 +4,7 @@ import {
   VFIO_DEVICE_DETACH_PASID,
   vfioDeviceDetachIommufdPt,
 } from '../../../uapi/vfio-cdev.ts';
-import { type Objection, objection, request } from '../../clauses.ts';
+import { refusing, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { move } from '../tables.ts';
 import type { BoundCdev } from './state.ts';
@@ -43,8 +43,7 @@ const DETACH = request<BoundCdev, DetachCall>({
   },
 });
 
-type DetachObjection = Omit<Objection<DetachCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: DetachObjection): Objection<DetachCall> => objection(DETACH, { level: 'must', ...stated });
+const refuses = refusing(DETACH);
 
 const OBJECTIONS = [
   refuses({

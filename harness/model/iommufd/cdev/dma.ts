@@ -1,6 +1,7 @@
 import { IOMMU_IOAS_MAP_READABLE, IOMMU_IOAS_MAP_WRITEABLE } from '../../../uapi/iommufd.ts';
 import { rule } from '../../clauses.ts';
 import type { Translated } from '../../world/edu.ts';
+import { pinnedAt } from '../held.ts';
 import { ioasOf } from '../reserved.ts';
 import type { Area, Context, Device } from '../state.ts';
 
@@ -35,10 +36,9 @@ const KEEPS_PAGES = rule<(area: Area, within: bigint, pageSize: bigint) => Omit<
   says: 'A device reaches the pages that stood at user_va when they were pinned, whatever becomes of user_va and of the process, and sees what is written there; a memfd need not be mapped at all.',
   source:
     'Documentation/userspace-api/iommufd.rst: struct iopt_pages; iopt_map_user_pages(): pin_user_pages(FOLL_LONGTERM)',
-  rule: ({ pages, from }, within, pageSize) => {
-    const number = ((pages.vaddr % pageSize) + from + within) / pageSize;
-    const stretch = pages.held.containing(number);
-    return stretch && { pages: stretch.store, page: stretch.page + Number(number - stretch.start) };
+  rule: (area, within, pageSize) => {
+    const pinned = pinnedAt(area, within, pageSize);
+    return pinned && { pages: pinned.store, page: pinned.page };
   },
 });
 

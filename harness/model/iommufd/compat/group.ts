@@ -1,4 +1,4 @@
-import { type Holds, type Objection, objection, rule } from '../../clauses.ts';
+import { type Holds, type Objection, type Refusal, refusing, rule } from '../../clauses.ts';
 import { GET_DEVICE, type GetDeviceCall } from '../../type1/device-open.ts';
 import type { Emulated } from '../../type1/emulated-state.ts';
 import type { SetContainerCall } from '../../type1/group-container.ts';
@@ -6,7 +6,7 @@ import { hasIommu, smallestPage, type Vfio, type Device as VfioDevice } from '..
 import { emulatedAccess, memoryOfAccess } from '../access/emulated.ts';
 import { moveAccess } from '../access/items.ts';
 import { hardwareOf, hardwareTable, isHardware } from '../cdev/hardware.ts';
-import { NEXT_ID } from '../ids.ts';
+import { newId } from '../ids.ts';
 import { outOfReach, overLimit } from '../pinned.ts';
 import { isUsable } from '../reserved.ts';
 import { alignmentOf, type Context, type Device, type Ioas, newDevice, newIoas, type PageTable } from '../state.ts';
@@ -30,7 +30,7 @@ const JOINS = rule<(context: Context) => Ioas>({
     const known = compatIoasOf(context);
     if (known !== undefined) return known.ioas;
     const ioas = newIoas();
-    context.objects.set(context.law.of(NEXT_ID).rule(context), ioas);
+    context.objects.set(newId(context), ioas);
     context.compat.ioas = ioas;
     return ioas;
   },
@@ -72,7 +72,7 @@ const openingOf = (call: GetDeviceCall): Opening | undefined => {
 
 /** Attaches a device that is opened first. */
 const attach = ({ law, platform }: Vfio, { context, ioas, object, table }: Opening, device: VfioDevice): void => {
-  const id = law.of(NEXT_ID).rule(context);
+  const id = newId(context);
   context.others.set(id, object);
   move(context, object, table);
   device.reach = (iova, access) => translateIoas(law, platform, ioas, iova, access);
@@ -86,7 +86,7 @@ const attach = ({ law, platform }: Vfio, { context, ioas, object, table }: Openi
 
 /** Gives a device without an IOMMU that is opened first its access. */
 const attachEmulated = (context: Context, ioas: Ioas, device: VfioDevice, emulated: Emulated): void => {
-  const id = context.law.of(NEXT_ID).rule(context);
+  const id = newId(context);
   const access = emulatedAccess(context, emulated);
   context.others.set(id, access);
   moveAccess(context, access, ioas);
@@ -121,9 +121,8 @@ export const isBesideMock = (call: GetDeviceCall): boolean =>
 /** The stage of GET_DEVICE_FD in which a device is attached. */
 export const ATTACH_STAGE = 'attach';
 
-type Stated = Omit<Objection<GetDeviceCall>, 'kind' | 'to' | 'level' | 'stage'>;
-const refuses = (stated: Stated): Objection<GetDeviceCall> =>
-  objection(GET_DEVICE, { level: 'must', stage: ATTACH_STAGE, ...stated });
+const refuses = (stated: Omit<Refusal<GetDeviceCall>, 'stage'>): Objection<GetDeviceCall> =>
+  refusing(GET_DEVICE)({ stage: ATTACH_STAGE, ...stated });
 
 /** Looks at what is mapped where a device would be attached for the first time. */
 const atFirst = (call: GetDeviceCall, look: (opening: Opening) => Holds): Holds => {

@@ -9,7 +9,7 @@ import {
   vfioIommuType1InfoCapIovaRange,
   vfioIommuType1InfoDmaAvail,
 } from '../../../uapi/vfio.ts';
-import { type Objection, objection, type Request, request, rule } from '../../clauses.ts';
+import { type Request, refusing, request, rule } from '../../clauses.ts';
 import type { ByteRule } from '../../outcome.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { u32Bytes, u64Bytes } from '../../type1/bytes.ts';
@@ -130,8 +130,7 @@ const TOO_SMALL = rule<() => void>({
   rule: () => undefined,
 });
 
-type Stated = Omit<Objection<InfoCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<InfoCall> => objection(GET_INFO, { level: 'must', ...stated });
+const refuses = refusing(GET_INFO);
 
 const OBJECTIONS = [
   refuses({

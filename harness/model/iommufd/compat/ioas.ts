@@ -6,16 +6,16 @@ import {
   iommuVfioIoas,
 } from '../../../uapi/iommufd.ts';
 import { offsetOf, sizeOf } from '../../../uapi/struct.ts';
-import { field, type Objection, objection, request } from '../../clauses.ts';
+import { field, refusing, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
+import { ERRNOS } from '../framing.ts';
 import type { Context } from '../state.ts';
 import { compatIoasOf } from './state.ts';
 
 /* Which IO address space the requests of a container are about. */
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_VFIO_IOAS';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const SOURCE = 'iommufd_vfio_ioas(), drivers/iommu/iommufd/vfio_compat.c';
 
 interface VfioIoasCall {
@@ -53,8 +53,7 @@ const ID = field(VFIO_IOAS, {
     asked.op === IOMMU_VFIO_IOAS_GET ? u32Bytes(compatIoasOf(context)?.id ?? 0) : undefined,
 });
 
-type Stated = Omit<Objection<VfioIoasCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<VfioIoasCall> => objection(VFIO_IOAS, { level: 'must', ...stated });
+const refuses = refusing(VFIO_IOAS);
 
 const OBJECTIONS = [
   refuses({

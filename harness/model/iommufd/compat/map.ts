@@ -6,7 +6,7 @@ import {
   VFIO_IOMMU_MAP_DMA,
   vfioIommuType1DmaMap,
 } from '../../../uapi/vfio.ts';
-import { type Objection, objection, request } from '../../clauses.ts';
+import { refusing, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { newPages } from '../pinned.ts';
 import { carryOut, type Placing, placingObjections, writes } from '../placing.ts';
@@ -57,8 +57,7 @@ const MAP_DMA = request<Context, MapCall>({
   effect: carryOut,
 });
 
-type Stated = Omit<Objection<MapCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<MapCall> => objection(MAP_DMA, { level: 'must', ...stated });
+const refuses = refusing(MAP_DMA);
 
 /** What refuses IOAS_MAP and cannot be asked of MAP_DMA, or is answered otherwise. */
 const OTHERWISE = new Set(['compat/map-unknown-ioas', 'compat/map-overflow', 'compat/map-no-space']);

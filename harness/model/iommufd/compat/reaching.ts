@@ -2,6 +2,7 @@ import type { Platform } from '../../../program/platform.ts';
 import { rule } from '../../clauses.ts';
 import type { Law } from '../../law.ts';
 import type { Translated } from '../../world/edu.ts';
+import { pinnedAt } from '../held.ts';
 import { writes } from '../placing.ts';
 import type { Area, Ioas } from '../state.ts';
 
@@ -35,11 +36,8 @@ export const translateIoas = (
   const reaches = law.of(REACHES);
   const area = reaches.rule(ioas, iova);
   if (area === undefined || (access === 'write' && !law.of(WRITES).rule(area))) return undefined;
-  const page = BigInt(pageSizeBytes);
-  const byte = (area.pages.vaddr % page) + area.from + (iova - area.start);
-  const number = byte / page;
-  const stretch = area.pages.held.containing(number);
-  return stretch && { pages: stretch.store, page: stretch.page + Number(number - stretch.start), clause: reaches };
+  const pinned = pinnedAt(area, iova - area.start, BigInt(pageSizeBytes));
+  return pinned && { pages: pinned.store, page: pinned.page, clause: reaches };
 };
 
 export const COMPAT_REACHING_CLAUSES = [REACHES, WRITES];

@@ -9,7 +9,7 @@ import {
   VFIO_TYPE1v2_IOMMU,
   VFIO_UNMAP_ALL,
 } from '../../../uapi/vfio.ts';
-import { type Objection, objection, type Request, request, rule } from '../../clauses.ts';
+import { type Objection, type Request, refusing, request, rule } from '../../clauses.ts';
 import { OPENS } from '../framing.ts';
 import { alignmentOf, type Context, type Ioas, pins } from '../state.ts';
 import { compatIoasOf } from './state.ts';
@@ -78,8 +78,7 @@ const SET_IOMMU = request<Context, NumberCall>({
   },
 });
 
-type Stated = Omit<Objection<NumberCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<NumberCall> => objection(SET_IOMMU, { level: 'must', ...stated });
+const refuses = refusing(SET_IOMMU);
 
 /** Whether type1 is asked for where pages may still be combined. */
 const forbidsLargePages = ({ number, ioas }: NumberCall): boolean =>

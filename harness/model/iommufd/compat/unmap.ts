@@ -1,7 +1,7 @@
 import { CUT_FIRST_HALF, CUT_WITHIN_PAGE, refusal, UNMAP_BEYOND } from '../../../spec/five-modes/index.ts';
 import { offsetOf } from '../../../uapi/struct.ts';
 import { VFIO_DMA_UNMAP_FLAG_ALL, VFIO_IOMMU_UNMAP_DMA, vfioIommuType1DmaUnmap } from '../../../uapi/vfio.ts';
-import { field, type Objection, objection, request, rule } from '../../clauses.ts';
+import { field, refusing, request, rule } from '../../clauses.ts';
 import type { ByteRule } from '../../outcome.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { u64Bytes } from '../../type1/bytes.ts';
@@ -156,8 +156,7 @@ const sizeWhenRefused =
     return [{ at: SIZE_RETURNED.at(call), bytes: u64Bytes(clause.rule(unmapped(call))), clause }];
   };
 
-type Stated = Omit<Objection<UnmapCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<UnmapCall> => objection(UNMAP_DMA, { level: 'must', ...stated });
+const refuses = refusing(UNMAP_DMA);
 
 /** Whether type1 would have to cut a mapping where no page ends. */
 const cutsWithinPage = (call: UnmapCall): boolean => {

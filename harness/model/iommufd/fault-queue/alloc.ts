@@ -4,7 +4,9 @@ import { field, objection, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
 import type { IoctlCall } from '../../world/kernel-file.ts';
-import { NEXT_ID } from '../ids.ts';
+import { ERRNOS } from '../framing.ts';
+import { newId } from '../ids.ts';
+import { newFileObjections } from '../queue-file.ts';
 import type { Context } from '../state.ts';
 import { faultQueueFile } from './file.ts';
 import { newFaultQueue } from './state.ts';
@@ -12,13 +14,13 @@ import { newFaultQueue } from './state.ts';
 /* Fault queues: objects with a file of their own. */
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_FAULT_QUEUE_ALLOC';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const SOURCE = 'iommufd_fault_alloc(), drivers/iommu/iommufd/eventq.c';
 
 interface AllocCall {
   readonly context: Context;
   readonly call: IoctlCall;
   readonly asked: Found<typeof iommuFaultAlloc.fields>;
+  readonly writable: boolean;
 }
 
 const ALLOC = request<Context, AllocCall>({
@@ -28,11 +30,16 @@ const ALLOC = request<Context, AllocCall>({
   source: HEADER,
   on: 'iommufd',
   request: IOMMU_FAULT_QUEUE_ALLOC,
-  situation: (context, call) => ({ context, call, asked: readStruct(call.argument, iommuFaultAlloc) }),
+  situation: (context, call) => ({
+    context,
+    call,
+    asked: readStruct(call.argument, iommuFaultAlloc),
+    writable: call.argument.writable(0, sizeOf(iommuFaultAlloc)),
+  }),
   stages: ['arguments', 'descriptor', 'reply'],
   effect: ({ context, call }) => {
     const queue = newFaultQueue();
-    context.others.set(context.law.of(NEXT_ID).rule(context), queue);
+    context.others.set(newId(context), queue);
     call.install(faultQueueFile(context, queue, call.opened));
   },
 });
@@ -43,7 +50,7 @@ const ID = field(ALLOC, {
   says: 'The field out_fault_id returns the id of the new fault queue.',
   source: `${HEADER}: out_fault_id`,
   at: () => offsetOf(iommuFaultAlloc, 'out_fault_id'),
-  bytes: ({ context }) => u32Bytes(context.law.of(NEXT_ID).rule(context)),
+  bytes: ({ context }) => u32Bytes(newId(context)),
 });
 
 const FD = field(ALLOC, {
@@ -65,24 +72,4 @@ const FLAGS = objection(ALLOC, {
   when: ({ asked }) => asked.flags !== 0,
 });
 
-const NO_DESCRIPTOR = objection(ALLOC, {
-  id: 'fault-queue/alloc-no-descriptor',
-  level: 'must',
-  says: 'When the process may have no more descriptors the call fails with EMFILE, and no object is left.',
-  source: `${SOURCE}: get_unused_fd_flags(); setrlimit(2): RLIMIT_NOFILE`,
-  stage: 'descriptor',
-  errnos: ['EMFILE'],
-  when: ({ call }) => (call.caller.limitBytes('nofile') === undefined ? false : 'perhaps'),
-});
-
-const UNWRITABLE = objection(ALLOC, {
-  id: 'fault-queue/alloc-unwritable',
-  level: 'must',
-  says: 'When id and descriptor cannot be returned the call fails with EFAULT, and neither object nor descriptor is left.',
-  source: SOURCE,
-  stage: 'reply',
-  errnos: ['EFAULT'],
-  when: ({ call }) => !call.argument.writable(0, sizeOf(iommuFaultAlloc)),
-});
-
-export const FAULT_QUEUE_ALLOC_CLAUSES = [ALLOC, ID, FD, FLAGS, NO_DESCRIPTOR, UNWRITABLE];
+export const FAULT_QUEUE_ALLOC_CLAUSES = [ALLOC, ID, FD, FLAGS, ...newFileObjections<AllocCall>(ALLOC, SOURCE)];

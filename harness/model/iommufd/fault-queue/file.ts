@@ -1,21 +1,16 @@
-import { FILES } from '../../world/clauses.ts';
 import type { KernelFile } from '../../world/kernel-file.ts';
 import type { OpenFile } from '../../world/process.ts';
-import { fails } from '../../world/replies.ts';
-import { pollAnswer } from '../queue-file.ts';
+import { pollAnswer, queueFile } from '../queue-file.ts';
 import type { Context } from '../state.ts';
 import { readFaults } from './read.ts';
 import { respond } from './respond.ts';
 import type { FaultQueue } from './state.ts';
 
-/** The file of a fault queue. As long as it is open the queue and its context stay. */
+/** The file of a fault queue. */
 export const faultQueueFile = (context: Context, queue: FaultQueue, opened: OpenFile): KernelFile => {
-  opened.hold();
   const unclear = (): string | undefined => queue.unclear ?? context.unclear;
-  return {
+  return queueFile(queue, opened, {
     kind: 'fault queue',
-    pread: () => fails('ESPIPE', FILES),
-    pwrite: () => fails('ESPIPE', FILES),
     read: (call) => {
       const why = unclear();
       return why === undefined ? readFaults(context, queue, call) : { unspecified: why };
@@ -30,9 +25,5 @@ export const faultQueueFile = (context: Context, queue: FaultQueue, opened: Open
         ? pollAnswer(context, events, { readable: queue.waiting.length > 0, writable: true })
         : { unspecified: why };
     },
-    release: () => {
-      queue.users--;
-      opened.drop();
-    },
-  };
+  });
 };

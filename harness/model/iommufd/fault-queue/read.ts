@@ -4,12 +4,12 @@ import {
   iommuHwptPgfault,
 } from '../../../uapi/iommufd-commands.ts';
 import { encode, offsetOf, sizeOf } from '../../../uapi/struct.ts';
-import { answerInStages } from '../../answer.ts';
-import { type Objection, rule } from '../../clauses.ts';
-import type { Answer, ByteRule } from '../../outcome.ts';
+import { rule } from '../../clauses.ts';
+import type { Answer, ByteRule, Outcome } from '../../outcome.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
 import type { ReadCall } from '../../world/kernel-file.ts';
 import { success } from '../../world/replies.ts';
+import { answerRead, type Reading, readStages } from '../queue-file.ts';
 import type { Context } from '../state.ts';
 import type { Fault, FaultQueue } from './state.ts';
 
@@ -22,15 +22,7 @@ const COOKIE_AT = offsetOf(iommuHwptPgfault, 'cookie');
 /** The model's own cookies; no program writes such a number by chance. */
 const FIRST_COOKIE = 0x4b00_0000;
 
-interface Reading {
-  readonly queue: FaultQueue;
-  readonly call: ReadCall;
-  /** Groups that fit into what is asked for, and those of them that can be written there. */
-  readonly fitting: readonly Fault[];
-  readonly done: readonly Fault[];
-}
-
-const READ = rule<(reading: Reading) => readonly Fault[]>({
+const READ = rule<(reading: Reading<Fault>) => readonly Fault[]>({
   id: 'fault-queue/read',
   level: 'must',
   says: 'Reading a fault queue returns the groups of faults that fit, the oldest first, and takes them from it; of an empty queue 0 bytes, at once.',
@@ -62,50 +54,32 @@ const COOKIE = rule<(queue: FaultQueue) => number>({
   rule: ({ unanswered, spent }) => FIRST_COOKIE + unanswered.size + spent.size,
 });
 
-type Stated = Omit<Objection<Reading>, 'kind' | 'to' | 'level' | 'stage'>;
-const refuses = (stated: Stated): Objection<Reading> => ({
-  kind: 'objection',
-  to: READ.id,
-  level: 'must',
-  stage: 'read',
-  ...stated,
+const STAGES = readStages<Fault>(READ, {
+  size: {
+    id: 'fault-queue/read-odd-size',
+    says: 'Reading a number of bytes that is no multiple of the size of a fault is refused with ESPIPE.',
+    source: SOURCE,
+    errnos: ['ESPIPE'],
+    when: ({ call }) => call.size % SIZE !== 0,
+  },
+  tooSmall: {
+    id: 'fault-queue/read-too-small',
+    says: 'Reading less than the first group of faults is refused with EINVAL, and it stays.',
+    source: SOURCE,
+  },
+  unwritable: {
+    id: 'fault-queue/read-unwritable',
+    says: 'When not even the first fault can be written where it is to go the read is refused with EFAULT; what could not be written stays the first in the queue.',
+    source: SOURCE,
+  },
 });
-
-const ODD_SIZE = refuses({
-  id: 'fault-queue/read-odd-size',
-  says: 'Reading a number of bytes that is no multiple of the size of a fault is refused with ESPIPE.',
-  source: SOURCE,
-  errnos: ['ESPIPE'],
-  when: ({ call }) => call.size % SIZE !== 0,
-});
-
-const TOO_SMALL = refuses({
-  id: 'fault-queue/read-too-small',
-  says: 'Reading less than the first group of faults is refused with EINVAL, and it stays.',
-  source: SOURCE,
-  errnos: ['EINVAL'],
-  when: ({ queue, fitting }) => queue.waiting.length > 0 && fitting.length === 0,
-});
-
-const UNWRITABLE = refuses({
-  id: 'fault-queue/read-unwritable',
-  says: 'When not even the first fault can be written where it is to go the read is refused with EFAULT; what could not be written stays the first in the queue.',
-  source: SOURCE,
-  errnos: ['EFAULT'],
-  when: ({ fitting, done }) => fitting.length > 0 && done.length === 0,
-});
-
-const STAGES = [[ODD_SIZE], [TOO_SMALL], [UNWRITABLE]];
 
 /** What reading a fault queue allows. */
-export const readFaults = ({ law }: Context, queue: FaultQueue, call: ReadCall): Answer => {
-  const fitting = queue.waiting.slice(0, Math.floor(call.size / SIZE));
-  const done = fitting.slice(0, Math.floor(call.room / SIZE));
-  const situation: Reading = { queue, call, fitting, done };
-  const stages = STAGES.map((stage) => stage.map((one) => law.of(one)));
-  return answerInStages(stages, situation, () => {
+export const readFaults = (context: Context, queue: FaultQueue, call: ReadCall): Answer => {
+  const { law } = context;
+  const succeed = (reading: Reading<Fault>): Outcome => {
     const clause = law.of(READ);
-    const read = clause.rule(situation);
+    const read = clause.rule(reading);
     const first = law.of(COOKIE).rule(queue);
     const out = read.flatMap((fault, index) => rulesOf(law, fault, index * SIZE, first + index));
     const effect = (): void => {
@@ -115,8 +89,9 @@ export const readFaults = ({ law }: Context, queue: FaultQueue, call: ReadCall):
         queue.unanswered.set(first + index, fault);
       }
     };
-    return [success(clause, { ret: BigInt(read.length * SIZE), out, effect })];
-  });
+    return success(clause, { ret: BigInt(read.length * SIZE), out, effect });
+  };
+  return answerRead(context, queue, call, { sizeOf: () => SIZE, stages: STAGES, succeed });
 };
 
 const rulesOf = (law: Context['law'], fault: Fault, at: number, cookie: number): readonly ByteRule[] => {
@@ -127,4 +102,4 @@ const rulesOf = (law: Context['law'], fault: Fault, at: number, cookie: number):
   ];
 };
 
-export const FAULT_READ_CLAUSES = [READ, MESSAGE, COOKIE, ODD_SIZE, TOO_SMALL, UNWRITABLE];
+export const FAULT_READ_CLAUSES = [READ, MESSAGE, COOKIE, ...STAGES.flat()];

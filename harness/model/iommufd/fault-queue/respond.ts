@@ -4,8 +4,8 @@ import {
   iommuHwptPageResponse,
 } from '../../../uapi/iommufd-commands.ts';
 import { decode, sizeOf } from '../../../uapi/struct.ts';
-import { answerInStages } from '../../answer.ts';
-import { type Objection, rule } from '../../clauses.ts';
+import { answerInStages, stagesInForce } from '../../answer.ts';
+import { type Objection, type Refusal, refusing, rule } from '../../clauses.ts';
 import type { Answer } from '../../outcome.ts';
 import type { WriteCall } from '../../world/kernel-file.ts';
 import { success } from '../../world/replies.ts';
@@ -37,14 +37,9 @@ const RESPOND = rule<(responding: Responding) => readonly number[]>({
   rule: ({ answered }) => answered,
 });
 
-type Stated = Omit<Objection<Responding>, 'kind' | 'to' | 'level' | 'stage'>;
-const refuses = (stated: Stated): Objection<Responding> => ({
-  kind: 'objection',
-  to: RESPOND.id,
-  level: 'must',
-  stage: 'write',
-  ...stated,
-});
+const refuses = (stated: Omit<Refusal<Responding>, 'stage'>): Objection<Responding> =>
+  refusing<Responding>(RESPOND)({ stage: 'write', ...stated });
+
 /** Whether the first answer is not taken for that reason. */
 const first =
   (trouble: Trouble) =>
@@ -97,8 +92,7 @@ export const respond = ({ law }: Context, queue: FaultQueue, call: WriteCall): A
       },
     };
   }
-  const stages = STAGES.map((stage) => stage.map((one) => law.of(one)));
-  return answerInStages(stages, { call, ...taken }, () => {
+  return answerInStages(stagesInForce(law, STAGES), { call, ...taken }, () => {
     const clause = law.of(RESPOND);
     const answered = clause.rule({ call, ...taken });
     const effect = (): void => {

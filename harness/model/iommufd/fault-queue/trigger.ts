@@ -1,7 +1,7 @@
 import { IOMMU_TEST_OP_TRIGGER_IOPF, iommuTestTriggerIopf, testOperation } from '../../../uapi/iommufd-test.ts';
 import { objection, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
-import type { Context, Device } from '../state.ts';
+import { type Context, type Device, objectOf } from '../state.ts';
 import type { FaultQueue } from './state.ts';
 
 /* The mock device has a page fault. */
@@ -32,10 +32,9 @@ const TRIGGER = request<Context, TriggerCall>({
   source: `include/uapi/linux/iommufd.h: IOMMU_HWPT_FAULT_ID_VALID; ${HANDLER}; ${SOURCE}`,
   on: 'iommufd',
   request: testOperation(IOMMU_TEST_OP_TRIGGER_IOPF),
-  situation: ({ others }, { argument }) => {
+  situation: (context, { argument }) => {
     const asked = readStruct(argument, iommuTestTriggerIopf);
-    const object = others.get(asked.dev_id);
-    const device = object?.kind === 'device' ? object : undefined;
+    const device = objectOf(context, asked.dev_id, 'device');
     return { asked, device, to: destination(device, asked.pasid) };
   },
   stages: ['device'],

@@ -1,15 +1,16 @@
 import { IOMMU_VIOMMU_ALLOC, iommuViommuAlloc } from '../../../uapi/iommufd-commands.ts';
 import { IOMMU_VIOMMU_TYPE_SELFTEST } from '../../../uapi/iommufd-test.ts';
 import { offsetOf, sizeOf } from '../../../uapi/struct.ts';
-import { field, type Objection, objection, request } from '../../clauses.ts';
+import { field, refusing, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
 import type { IoctlCall } from '../../world/kernel-file.ts';
 import type { Process } from '../../world/process.ts';
-import { NEXT_ID } from '../ids.ts';
-import type { Context, Device, Other, PageTable } from '../state.ts';
+import { ERRNOS } from '../framing.ts';
+import { newId } from '../ids.ts';
+import { type Context, type Device, objectOf, type PageTable } from '../state.ts';
 import { newMemory, type ViommuData, viommuDataOf, writeData } from './memory.ts';
-import { ERRNOS, refusedArguments, refusedReserved } from './refusals.ts';
+import { refusedArguments, refusedDevice, refusedReserved } from './refusals.ts';
 import type { ViommuMemory } from './state.ts';
 
 /* Virtual IOMMUs. */
@@ -32,15 +33,13 @@ interface AllocCall {
 const situation = (context: Context, { caller, argument }: IoctlCall): AllocCall => {
   const size = Math.min(readStruct(argument, iommuViommuAlloc, 0, 4).size, sizeOf(iommuViommuAlloc));
   const asked = readStruct(argument, iommuViommuAlloc, 0, size);
-  const device = context.others.get(asked.dev_id);
-  const parent: Other | undefined = context.others.get(asked.hwpt_id);
   const data = viommuDataOf(caller, asked);
   return {
     context,
     caller,
     asked,
-    device: device?.kind === 'device' ? device : undefined,
-    parent: parent?.kind === 'page table' ? parent : undefined,
+    device: objectOf(context, asked.dev_id, 'device'),
+    parent: objectOf(context, asked.hwpt_id, 'page table'),
     data,
     memory: newMemory(context, data),
     writable: argument.writable(0, size),
@@ -61,7 +60,7 @@ const ALLOC = request<Context, AllocCall>({
     if (parent === undefined) return;
     writeData(call);
     parent.users++;
-    context.others.set(context.law.of(NEXT_ID).rule(context), {
+    context.others.set(newId(context), {
       kind: 'virtual IOMMU',
       parent,
       users: 0,
@@ -79,23 +78,15 @@ const ID = field(ALLOC, {
   says: 'The field out_viommu_id returns the id of the new virtual IOMMU; nothing else of the argument changes.',
   source: `${HEADER}: out_viommu_id`,
   at: () => offsetOf(iommuViommuAlloc, 'out_viommu_id'),
-  bytes: ({ context }) => u32Bytes(context.law.of(NEXT_ID).rule(context)),
+  bytes: ({ context }) => u32Bytes(newId(context)),
 });
 
-type Stated = Omit<Objection<AllocCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<AllocCall> => objection(ALLOC, { level: 'must', ...stated });
+const refuses = refusing(ALLOC);
 
 const OBJECTIONS = [
-  ...refusedArguments(ALLOC, { prefix: 'viommu/alloc', header: HEADER, defaultType: 'IOMMU_VIOMMU_TYPE_DEFAULT' }),
-  refusedReserved(ALLOC, { prefix: 'viommu/alloc', header: HEADER }),
-  refuses({
-    id: 'viommu/alloc-unknown-device',
-    says: 'A dev_id that no device has is refused with ENOENT.',
-    source: `${ERRNOS}: ENOENT`,
-    stage: 'device',
-    errnos: ['ENOENT'],
-    when: ({ device }) => device === undefined,
-  }),
+  ...refusedArguments(ALLOC, { header: HEADER, defaultType: 'IOMMU_VIOMMU_TYPE_DEFAULT' }),
+  refusedReserved(ALLOC, { header: HEADER }),
+  refusedDevice(ALLOC),
   refuses({
     id: 'viommu/alloc-type',
     says: 'A type that the IOMMU of the device does not know is refused with EOPNOTSUPP.',

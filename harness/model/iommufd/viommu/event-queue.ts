@@ -1,14 +1,16 @@
 import { IOMMU_VEVENTQ_ALLOC, IOMMU_VEVENTQ_TYPES, iommuVeventqAlloc } from '../../../uapi/iommufd-commands.ts';
 import { IOMMU_VEVENTQ_TYPE_SELFTEST } from '../../../uapi/iommufd-test.ts';
 import { offsetOf, sizeOf } from '../../../uapi/struct.ts';
-import { field, type Objection, objection, request } from '../../clauses.ts';
+import { field, refusing, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
 import type { IoctlCall } from '../../world/kernel-file.ts';
-import { NEXT_ID } from '../ids.ts';
-import type { Context } from '../state.ts';
+import { ERRNOS } from '../framing.ts';
+import { newId } from '../ids.ts';
+import { newFileObjections } from '../queue-file.ts';
+import { type Context, objectOf } from '../state.ts';
 import { eventQueueFile } from './event-file.ts';
-import { ERRNOS, refusedArguments, refusedReserved, refusedViommu } from './refusals.ts';
+import { refusedArguments, refusedReserved, refusedViommu } from './refusals.ts';
 import type { EventQueue, Viommu } from './state.ts';
 
 /* Queues of the events of a virtual IOMMU. */
@@ -36,12 +38,11 @@ const ALLOC = request<Context, AllocCall>({
     const { argument } = call;
     const size = Math.min(readStruct(argument, iommuVeventqAlloc, 0, 4).size, sizeOf(iommuVeventqAlloc));
     const asked = readStruct(argument, iommuVeventqAlloc, 0, size);
-    const viommu = context.others.get(asked.viommu_id);
     return {
       context,
       call,
       asked,
-      viommu: viommu?.kind === 'virtual IOMMU' ? viommu : undefined,
+      viommu: objectOf(context, asked.viommu_id, 'virtual IOMMU'),
       writable: argument.writable(0, size),
     };
   },
@@ -50,7 +51,7 @@ const ALLOC = request<Context, AllocCall>({
     if (viommu === undefined) return;
     const { type, veventq_depth: depth } = asked;
     const queue: EventQueue = { kind: 'event queue', viommu, type, depth, users: 1, waiting: [], sequence: 0 };
-    context.others.set(context.law.of(NEXT_ID).rule(context), queue);
+    context.others.set(newId(context), queue);
     viommu.eventQueues.add(queue);
     viommu.users++;
     call.install(eventQueueFile(context, queue, call.opened));
@@ -64,7 +65,7 @@ const FIELDS = [
     says: 'The field out_veventq_id returns the id of the new queue.',
     source: `${HEADER}: out_veventq_id`,
     at: () => offsetOf(iommuVeventqAlloc, 'out_veventq_id'),
-    bytes: ({ context }) => u32Bytes(context.law.of(NEXT_ID).rule(context)),
+    bytes: ({ context }) => u32Bytes(newId(context)),
   }),
   field(ALLOC, {
     id: 'veventq/alloc-fd',
@@ -82,13 +83,12 @@ const isUndefined = (type: number): boolean | 'perhaps' => {
   return IOMMU_VEVENTQ_TYPES.includes(type) ? 'perhaps' : true;
 };
 
-type Stated = Omit<Objection<AllocCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<AllocCall> => objection(ALLOC, { level: 'must', ...stated });
+const refuses = refusing(ALLOC);
 
 const OBJECTIONS = [
-  ...refusedArguments(ALLOC, { prefix: 'veventq/alloc', header: HEADER, defaultType: 'IOMMU_VEVENTQ_TYPE_DEFAULT' }),
-  refusedReserved(ALLOC, { prefix: 'veventq/alloc', header: HEADER }),
-  refusedViommu(ALLOC, 'veventq/alloc'),
+  ...refusedArguments(ALLOC, { header: HEADER, defaultType: 'IOMMU_VEVENTQ_TYPE_DEFAULT' }),
+  refusedReserved(ALLOC, { header: HEADER }),
+  refusedViommu(ALLOC),
   refuses({
     id: 'veventq/alloc-depth',
     says: 'A depth of 0, and one above 2^19, is refused with EINVAL.',
@@ -113,22 +113,7 @@ const OBJECTIONS = [
     errnos: ['EEXIST'],
     when: ({ asked, viommu }) => [...(viommu?.eventQueues ?? [])].some(({ type }) => type === asked.type),
   }),
-  refuses({
-    id: 'veventq/alloc-no-descriptor',
-    says: 'When the process may have no more descriptors the call fails with EMFILE, and no object is left.',
-    source: `${SOURCE}: get_unused_fd_flags(); setrlimit(2): RLIMIT_NOFILE`,
-    stage: 'descriptor',
-    errnos: ['EMFILE'],
-    when: ({ call }) => (call.caller.limitBytes('nofile') === undefined ? false : 'perhaps'),
-  }),
-  refuses({
-    id: 'veventq/alloc-unwritable',
-    says: 'When id and descriptor cannot be returned the call fails with EFAULT, and neither object nor descriptor is left.',
-    source: SOURCE,
-    stage: 'reply',
-    errnos: ['EFAULT'],
-    when: ({ writable }) => !writable,
-  }),
+  ...newFileObjections<AllocCall>(ALLOC, SOURCE),
 ];
 
 export const EVENT_QUEUE_CLAUSES = [ALLOC, ...FIELDS, ...OBJECTIONS];

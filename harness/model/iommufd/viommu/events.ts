@@ -8,7 +8,7 @@ import { objection, request, rule } from '../../clauses.ts';
 import { readStruct } from '../../type1/argument.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
 import type { Process } from '../../world/process.ts';
-import type { Context, Device } from '../state.ts';
+import { type Context, type Device, objectOf } from '../state.ts';
 import type { EventQueue } from './state.ts';
 
 /* Events of a virtual IOMMU: the mock device has one. */
@@ -60,8 +60,7 @@ const TRIGGER = request<Context, TriggerCall>({
   on: 'iommufd',
   request: testOperation(IOMMU_TEST_OP_TRIGGER_VEVENT),
   situation: (context, { caller, argument }) => {
-    const object = context.others.get(readStruct(argument, iommuTestTriggerVevent).dev_id);
-    const device = object?.kind === 'device' ? object : undefined;
+    const device = objectOf(context, readStruct(argument, iommuTestTriggerVevent).dev_id, 'device');
     const queues = [...(device?.reports?.viommu.eventQueues ?? [])];
     return { context, caller, device, queue: queues.find(({ type }) => type === IOMMU_VEVENTQ_TYPE_SELFTEST) };
   },

@@ -1,16 +1,17 @@
 import { IOMMU_HW_QUEUE_ALLOC, iommuHwQueueAlloc } from '../../../uapi/iommufd-commands.ts';
 import { IOMMU_HW_QUEUE_TYPE_SELFTEST, IOMMU_TEST_HW_QUEUE_MAX } from '../../../uapi/iommufd-test.ts';
 import { offsetOf, sizeOf } from '../../../uapi/struct.ts';
-import { field, type Objection, objection, request } from '../../clauses.ts';
+import { field, refusing, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
 import { overflows, partsUpToHole } from '../areas.ts';
-import { NEXT_ID } from '../ids.ts';
+import { ERRNOS } from '../framing.ts';
+import { newId } from '../ids.ts';
 import { settle } from '../pinned.ts';
-import type { Access, Context, Ioas, Pinned } from '../state.ts';
+import { type Access, type Context, type Ioas, objectOf, type Pinned } from '../state.ts';
 import { misaligned } from '../tables.ts';
 import { isScattered, type PinTrouble, pagesOf, pinTrouble, type Range } from './queue-memory.ts';
-import { ERRNOS, refusedArguments, refusedViommu } from './refusals.ts';
+import { refusedArguments, refusedViommu } from './refusals.ts';
 import type { HardwareQueue, Viommu } from './state.ts';
 
 /* Queues in the memory of a virtual machine that hardware works on by itself. */
@@ -62,8 +63,7 @@ const ALLOC = request<Context, AllocCall>({
   request: IOMMU_HW_QUEUE_ALLOC,
   situation: (context, { argument }) => {
     const asked = readStruct(argument, iommuHwQueueAlloc);
-    const object = context.others.get(asked.viommu_id);
-    const viommu = object?.kind === 'virtual IOMMU' ? object : undefined;
+    const viommu = objectOf(context, asked.viommu_id, 'virtual IOMMU');
     const range = pagesOf(context.platform, asked.nesting_parent_iova, asked.length);
     return {
       context,
@@ -80,9 +80,8 @@ const ALLOC = request<Context, AllocCall>({
     const { ioas } = viommu.parent;
     const before = viommu.queues.get(asked.index - 1);
     const queue: HardwareQueue = { kind: 'hardware queue', viommu, index: asked.index, ioas, users: 0, before };
-    const nextId = (): number => context.law.of(NEXT_ID).rule(context);
-    context.others.set(nextId(), queue);
-    context.others.set(nextId(), holdOf(queue, range));
+    context.others.set(newId(context), queue);
+    context.others.set(newId(context), holdOf(queue, range));
     settle(context);
     viommu.queues.set(asked.index, queue);
     viommu.users++;
@@ -96,15 +95,14 @@ const ID = field(ALLOC, {
   says: 'The field out_hw_queue_id returns the id of the new queue; nothing else of the argument changes.',
   source: `${HEADER}: out_hw_queue_id`,
   at: () => offsetOf(iommuHwQueueAlloc, 'out_hw_queue_id'),
-  bytes: ({ context }) => u32Bytes(context.law.of(NEXT_ID).rule(context)),
+  bytes: ({ context }) => u32Bytes(newId(context)),
 });
 
-type Stated = Omit<Objection<AllocCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<AllocCall> => objection(ALLOC, { level: 'must', ...stated });
+const refuses = refusing(ALLOC);
 
 const ARGUMENTS = [
-  ...refusedArguments(ALLOC, { prefix: 'hw-queue/alloc', header: HEADER, defaultType: 'IOMMU_HW_QUEUE_TYPE_DEFAULT' }),
-  refusedViommu(ALLOC, 'hw-queue/alloc'),
+  ...refusedArguments(ALLOC, { header: HEADER, defaultType: 'IOMMU_HW_QUEUE_TYPE_DEFAULT' }),
+  refusedViommu(ALLOC),
   refuses({
     id: 'hw-queue/alloc-empty',
     says: 'A length of 0 is refused with EINVAL.',

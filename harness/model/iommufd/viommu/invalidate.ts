@@ -10,7 +10,7 @@ import { objection, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import type { Process } from '../../world/process.ts';
 import type { Progress } from '../invalidate-progress.ts';
-import type { Context, Device } from '../state.ts';
+import { type Context, type Device, objectOf } from '../state.ts';
 import type { Viommu } from './state.ts';
 
 /* What caches hold for the devices of a virtual IOMMU, and how it is made to go. */
@@ -91,10 +91,9 @@ const CHECK = request<Context, CheckCall>({
   source: SOURCE,
   on: 'iommufd',
   request: testOperation(IOMMU_TEST_OP_DEV_CHECK_CACHE),
-  situation: ({ others }, { argument }) => {
+  situation: (context, { argument }) => {
     const asked = readStruct(argument, iommuTestCheckDevCache);
-    const object = others.get(asked.id);
-    return { asked, device: object?.kind === 'device' ? object : undefined };
+    return { asked, device: objectOf(context, asked.id, 'device') };
   },
   leavesOpen: ({ device }) => (device?.hardware === undefined ? undefined : 'the mock device only has such a cache'),
   stages: ['device', 'value'],

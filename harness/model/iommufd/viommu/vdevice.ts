@@ -1,16 +1,16 @@
 import { IOMMU_VDEVICE_ALLOC, iommuVdeviceAlloc } from '../../../uapi/iommufd-commands.ts';
 import { offsetOf, sizeOf } from '../../../uapi/struct.ts';
-import { field, type Objection, objection, request } from '../../clauses.ts';
+import { field, refusing, request } from '../../clauses.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { u32Bytes } from '../../type1/bytes.ts';
-import { NEXT_ID } from '../ids.ts';
-import type { Context, Device } from '../state.ts';
+import { newId } from '../ids.ts';
+import { type Context, type Device, objectOf } from '../state.ts';
+import { refusedDevice, refusedViommu } from './refusals.ts';
 import type { Viommu, VirtualDevice } from './state.ts';
 
 /* Devices as a virtual machine knows them. */
 
 const HEADER = 'include/uapi/linux/iommufd.h: IOMMU_VDEVICE_ALLOC';
-const ERRNOS = 'include/uapi/linux/iommufd.h: ioctls use a standard meaning for common errnos';
 const SOURCE = 'iommufd_vdevice_alloc_ioctl(), drivers/iommu/iommufd/viommu.c';
 
 interface AllocCall {
@@ -30,13 +30,11 @@ const ALLOC = request<Context, AllocCall>({
   request: IOMMU_VDEVICE_ALLOC,
   situation: (context, { argument }) => {
     const asked = readStruct(argument, iommuVdeviceAlloc);
-    const viommu = context.others.get(asked.viommu_id);
-    const device = context.others.get(asked.dev_id);
     return {
       context,
       asked,
-      viommu: viommu?.kind === 'virtual IOMMU' ? viommu : undefined,
-      device: device?.kind === 'device' ? device : undefined,
+      viommu: objectOf(context, asked.viommu_id, 'virtual IOMMU'),
+      device: objectOf(context, asked.dev_id, 'device'),
       writable: argument.writable(0, sizeOf(iommuVdeviceAlloc)),
     };
   },
@@ -44,7 +42,7 @@ const ALLOC = request<Context, AllocCall>({
   effect: ({ context, asked, viommu, device }) => {
     if (viommu === undefined || device === undefined) return;
     const made: VirtualDevice = { kind: 'virtual device', viommu, device, virtId: asked.virt_id };
-    context.others.set(context.law.of(NEXT_ID).rule(context), made);
+    context.others.set(newId(context), made);
     viommu.devices.add(made);
     viommu.users++;
     device.virtual = made;
@@ -57,29 +55,14 @@ const ID = field(ALLOC, {
   says: 'The field out_vdevice_id returns the id of the new virtual device; nothing else of the argument changes.',
   source: `${HEADER}: out_vdevice_id`,
   at: () => offsetOf(iommuVdeviceAlloc, 'out_vdevice_id'),
-  bytes: ({ context }) => u32Bytes(context.law.of(NEXT_ID).rule(context)),
+  bytes: ({ context }) => u32Bytes(newId(context)),
 });
 
-type Stated = Omit<Objection<AllocCall>, 'kind' | 'to' | 'level'>;
-const refuses = (stated: Stated): Objection<AllocCall> => objection(ALLOC, { level: 'must', ...stated });
+const refuses = refusing(ALLOC);
 
 const OBJECTIONS = [
-  refuses({
-    id: 'vdevice/alloc-unknown-viommu',
-    says: 'A viommu_id that no virtual IOMMU has is refused with ENOENT.',
-    source: `${ERRNOS}: ENOENT`,
-    stage: 'objects',
-    errnos: ['ENOENT'],
-    when: ({ viommu }) => viommu === undefined,
-  }),
-  refuses({
-    id: 'vdevice/alloc-unknown-device',
-    says: 'A dev_id that no device has is refused with ENOENT.',
-    source: `${ERRNOS}: ENOENT`,
-    stage: 'objects',
-    errnos: ['ENOENT'],
-    when: ({ device }) => device === undefined,
-  }),
+  refusedViommu(ALLOC, 'objects'),
+  refusedDevice(ALLOC, 'objects'),
   refuses({
     id: 'vdevice/alloc-other-iommu',
     says: 'A device behind another IOMMU than that of the virtual IOMMU is refused with EINVAL.',
