@@ -32,6 +32,7 @@ for (const recipe of RECIPES) {
     let stand: Stand;
     let name: string;
     before(async function () {
+      if (process.env['VFIO_CONFORM_RECIPES'] !== '1') skipBecause(this, 'it takes minutes: VFIO_CONFORM_RECIPES=1');
       const why = await whyNot(recipe);
       if (why !== undefined) skipBecause(this, why);
       stand = await recipe.open(await labKernels());
