@@ -57,6 +57,7 @@ const REFUSED: Readonly<Record<string, readonly [args: readonly string[], exitCo
     /cannot read \/nowhere/,
   ],
   'an unknown suite': [['run', '--host', 'none', '--suite', 'nothing'], EXIT.usage, /no suite "nothing"/],
+  'suites of no such name': [['run', '--host', 'none', '--suite', 'pon*'], EXIT.usage, /no suite "pon\*"/],
   'a time that is none': [['run', '--timeout', 'soon'], EXIT.usage, /--timeout takes a duration/],
   'repeats of a model': [['run', '--host', 'none', '--repeat', '2'], EXIT.usage, /--repeat is for hosts/],
   'machines without their file': [['hosts', 'check'], EXIT.usage, /hosts needs --hosts FILE/],
@@ -93,6 +94,16 @@ describe('cli', () => {
         .and.match(message);
     });
   }
+
+  it('takes the name of a suite, and of all that begin so', async () => {
+    const cases = async (...names: readonly string[]) => {
+      const { stdout } = await cli('list', 'cases', ...names.flatMap((name) => ['--suite', name]));
+      return stdout.split('\n').sort();
+    };
+    expect(await cases('no-memory*', 'no-memory')).to.deep.equal(
+      await cases('no-memory', 'no-memory-access', 'no-memory-viommu'),
+    );
+  });
 
   for (const command of ['run', 'kernel', 'list', 'hosts', 'doctor', 'bench']) {
     it(`shows options and examples of ${command}`, async () => {

@@ -17,9 +17,16 @@ export const areas = (): readonly string[] =>
     .map((name) => name.slice(0, -'.ts'.length))
     .sort();
 
+/** The areas of a name, or of all names that begin so where it ends in `*`. Throws UsageTrouble where there is none. */
+const areasNamed = (name: string): readonly string[] => {
+  const found = areas().filter((area) => (name.endsWith('*') ? area.startsWith(name.slice(0, -1)) : area === name));
+  if (found.length > 0) return found;
+  throw new UsageTrouble(`there is no suite "${name}"; there are: ${areas().join(', ')}`);
+};
+
 /** Which cases are meant. */
 export interface Selection {
-  /** Areas; all when empty. */
+  /** Areas, as areasNamed() takes them; all when empty. */
   readonly areas: readonly string[];
   /** Texts of which a case's id must contain one; all when empty. */
   readonly texts: readonly string[];
@@ -34,15 +41,12 @@ export const loadSuites = async (
   reporter?: Mocha.ReporterConstructor,
   begins: (suite: string) => void = () => undefined,
 ): Promise<Mocha> => {
-  for (const area of selection.areas) {
-    if (areas().includes(area)) continue;
-    throw new UsageTrouble(`there is no suite "${area}"; there are: ${areas().join(', ')}`);
-  }
+  const named = [...new Set(selection.areas.flatMap(areasNamed))];
   const { texts, given = [] } = selection;
   const selected = (id: string): boolean => texts.length === 0 || texts.some((text) => id.includes(text));
   loadFor({ session, selected });
   const mocha = new Mocha({ ui: 'bdd', timeout: 0, forbidOnly: true, ...(reporter === undefined ? {} : { reporter }) });
-  const meant = selection.areas.length === 0 && given.length === 0 ? areas() : selection.areas;
+  const meant = selection.areas.length === 0 && given.length === 0 ? areas() : named;
   const files = meant.map((area) => join(FOLDER, `${area}.ts`));
   for (const file of files) mocha.addFile(file);
   mocha.suite.on('pre-require', (_context: unknown, file: string) => begins(basename(file, '.ts')));

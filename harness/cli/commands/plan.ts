@@ -28,7 +28,12 @@ export const plan: Command = {
     },
     { name: 'class', value: 'NAME', repeatable: true, says: 'class of hosts: vm (default), none, or one of --classes' },
     { name: 'classes', value: 'FILE', says: 'the classes of hosts of a lab, as YAML (docs/ci.md)' },
-    { name: 'suite', value: 'AREA', repeatable: true, says: 'only the cases of this area (see list cases)' },
+    {
+      name: 'suite',
+      value: 'AREA',
+      repeatable: true,
+      says: "only the cases of this area (see list cases); 'pin*': of all areas that begin so",
+    },
     { name: 'grep', value: 'TEXT', repeatable: true, says: 'only cases whose id contains this text' },
     { name: 'timeout', value: 'TIME', says: 'ends a cell after this time: 90s, 15m, 2h (default 1h)' },
     { name: 'out', value: 'FILE', says: 'writes to this file instead of standard output' },

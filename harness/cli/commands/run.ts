@@ -61,7 +61,12 @@ export const run: Command = {
     { name: 'hosts', value: 'FILE', says: 'hosts file that --host names a machine of (see hosts --help)' },
     { name: 'iommu', value: 'PROFILE', says: 'IOMMU of the vm (default intel-39; see list hosts)' },
     { name: 'device', value: 'ADDRESS', repeatable: true, says: 'PCI device that may be used on local and ssh hosts' },
-    { name: 'suite', value: 'AREA', repeatable: true, says: 'only the cases of this area (see list cases)' },
+    {
+      name: 'suite',
+      value: 'AREA',
+      repeatable: true,
+      says: "only the cases of this area (see list cases); 'pin*': of all areas that begin so",
+    },
     {
       name: 'program',
       value: 'FILE',
