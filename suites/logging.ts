@@ -655,6 +655,17 @@ clause('logging/report', () => {
   });
 });
 
+/** A device that wrote the fourth page from the top and the last but one, and logs up to the last but one. */
+const nearTheTop = (s: Scenario): Logger => {
+  const logger = loggingDevice(s);
+  const range = { iova: TOP - 8n * PAGE, length: 7n * PAGE };
+  logger.map(range, logger.memory.at());
+  logger.f.logs([range]);
+  logger.d.writes(TOP - 4n * PAGE, 1).succeeds();
+  logger.d.writes(TOP - 2n * PAGE, 1).succeeds();
+  return logger;
+};
+
 clause('logging/report-bits', () => {
   each(
     {
@@ -669,7 +680,7 @@ clause('logging/report-bits', () => {
       'pages of 8 KiB, from the second on': [pages(1, 15), 0x2000n, [0x4a]],
       'pages of 64 KiB': [MAPPED, 0x10000n, [0x01]],
       'pages of 1 GiB': [MAPPED, G, [0x01]],
-      'pages of 2^63 bytes': [{ iova: 0n, length: G }, 1n << 63n, [0x01]],
+      'pages of 2^57 bytes': [{ iova: 0n, length: G }, 1n << 57n, [0x01]],
       'around what is logged': [{ iova: 0n, length: 2n * G }, M, [0x02]],
     } as Readonly<Record<string, readonly [LogRange, bigint, readonly number[]]>>,
     (s, [range, pageSize, bits]) => {
@@ -705,6 +716,15 @@ clause('logging/report-bits', () => {
       f.reports({ ...MAPPED, bitmap: memory.at(offset) }).returns(0);
       memory.read(offset - 1n, 3n).shows(0, Uint8Array.of(0, 0x01, 0x82));
     }
+  });
+  test('near the top, of a part', (s) => {
+    nearTheTop(s).tells([0x01, 0], { iova: TOP - 4n * PAGE, length: 2n * PAGE });
+  });
+  test('near the top, and then of the rest', (s) => {
+    const { f, tells } = nearTheTop(s);
+    const bitmap = s.main.memory(PAGE).at();
+    f.reports({ iova: TOP - 4n * PAGE, length: 2n * PAGE, bitmap }).returns(0);
+    tells([0x01, 0], { iova: TOP - 2n * PAGE, length: PAGE });
   });
 });
 

@@ -2,11 +2,11 @@ import { VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, vfioDeviceFeatureDmaLoggingRepo
 import { type Holds, type Objection, objection, request, rule } from '../clauses.ts';
 import { setBits } from '../iova-bitmap/user-memory.ts';
 import { type BitmapWalk, type BitmapWalked, walkBitmap } from '../iova-bitmap/walk.ts';
-import { PAGE_BYTES } from '../iova-bitmap/window.ts';
+import { type IovaRange, PAGE_BYTES } from '../iova-bitmap/window.ts';
 import { type Found, readStruct } from '../type1/argument.ts';
 import type { DeviceFile } from '../type1/files.ts';
 import type { AddressSpace } from '../world/address-space.ts';
-import { greatest, least } from '../world/big.ts';
+import { least } from '../world/big.ts';
 import type { IoctlCall } from '../world/kernel-file.ts';
 import { DATA_AT, featureRequest } from './feature.ts';
 import { loggerOf } from './start.ts';
@@ -32,22 +32,20 @@ interface ReportCall {
   readonly walked: BitmapWalked | undefined;
 }
 
+const bytesOf = (page: bigint): LoggedRange => ({ start: page * LOG_PAGE, last: (page + 1n) * LOG_PAGE - 1n });
+
+/** A device takes what wraps to end with the last IOVA. */
+const rangeOf = ({ iova, length }: IovaRange): LoggedRange => ({ start: iova, last: least(iova + length, TOP) - 1n });
+
 const isPageSize = (size: bigint): boolean => size >= SMALLEST_PAGE && (size & (size - 1n)) === 0n;
 const wraps = ({ iova, length }: Found<typeof TYPE.fields>): boolean => iova + length >= TOP;
 
-const BITS = rule<(log: DmaLog, asked: LoggedRange) => readonly LoggedRange[]>({
+const BITS = rule<(log: DmaLog) => readonly LoggedRange[]>({
   id: 'logging/report-bits',
   level: 'must',
   says: 'Bit n of the bitmap stands for the n-th page_size bytes from iova on and is set when a logged write lies in them, whatever granularity the device logs with; bit n lies in byte n/8 as its bit n%8. Nothing outside the range is told.',
   source: `${HEADER}: an array of u64s that will hold the output bitmap with 1 bit reporting a page_size unit of IOVA; The driver will format its internal logging to match the reporting page size`,
-  rule: ({ written }, { start, last }) =>
-    [...written]
-      .map((page) => ({ start: page * LOG_PAGE, last: (page + 1n) * LOG_PAGE - 1n }))
-      .filter((page) => page.start <= last && page.last >= start)
-      .map((page) => ({
-        start: greatest(page.start, start),
-        last: least(page.last, last),
-      })),
+  rule: ({ written }) => [...written].map(bytesOf),
 });
 
 const ONCE = rule<(page: LoggedRange, asked: LoggedRange) => boolean>({
@@ -74,14 +72,14 @@ const walk = ({ file, logger, asked, space }: Omit<ReportCall, 'walked'>): Bitma
   const { log } = logger;
   const { iova, length, page_size: pageSize, bitmap } = asked;
   const firstPage = firstPageOf(asked);
-  const told = log === undefined ? [] : law.of(BITS).rule(log, { start: iova, last: iova + length - 1n });
+  const told = log === undefined ? [] : law.of(BITS).rule(log);
   const described: BitmapWalk = {
     iova,
     length,
     pageSize,
     offset: Number(bitmap - firstPage),
     writable: (page) => space.reach(firstPage + BigInt(page * PAGE_BYTES), 1n, 'write') === 1n,
-    marks: told.map(({ start, last }) => ({ iova: start, length: last - start + 1n, clipped: true })),
+    marks: told.map(({ start, last }) => ({ iova: start, length: last - start + 1n, clipped: 'up to the last IOVA' })),
     ...(log === undefined ? { fails: { window: 0, errno: 'ENOENT' } } : {}),
   };
   return walkBitmap((stated) => law.of(stated), described);
@@ -116,13 +114,12 @@ const REPORT = request<DeviceFile, ReportCall>({
   forgets: (call) => forget(call),
   stages: ['read', 'arguments', 'functions', 'walk'],
   effect: (call) => {
-    const { file, logger, asked } = call;
+    const { file, logger, walked } = call;
     tell(call);
     const once = file.vfio.law.of(ONCE);
-    const range = { start: asked.iova, last: asked.iova + asked.length - 1n };
+    const ranges = walked?.windows.map(rangeOf) ?? [];
     for (const page of [...(logger.log?.written ?? [])]) {
-      const bytes = { start: page * LOG_PAGE, last: (page + 1n) * LOG_PAGE - 1n };
-      if (once.rule(bytes, range)) logger.log?.written.delete(page);
+      if (ranges.some((range) => once.rule(bytesOf(page), range))) logger.log?.written.delete(page);
     }
   },
 });
