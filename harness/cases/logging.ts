@@ -155,6 +155,31 @@ export const loggingDevice = (s: Scenario, way: Way = 'in a container'): Logger 
   };
 };
 
+/** How a device can be used, as a table for cases. */
+export const WAYS: Readonly<Record<Way, Way>> = {
+  'in a container': 'in a container',
+  'by its own file': 'by its own file',
+};
+
+/** A device that logs all of MAPPED. */
+export const logging = (s: Scenario, way?: Way): Logger => {
+  const logger = loggingDevice(s, way);
+  logger.f.logs([MAPPED]);
+  return logger;
+};
+
+/** Says whether a device logs now, which STOP tells; then it does not. */
+export const logsNow = ({ f }: Pick<Logger, 'f'>, on: boolean): void => {
+  if (on) f.stops().returns(0);
+  else f.stops().refused('ENOENT');
+};
+
+/** Pages of MAPPED, by number. */
+export const pages = (first: number, count = 1): LogRange => ({
+  iova: MAPPED.iova + BigInt(first) * PAGE,
+  length: BigInt(count) * PAGE,
+});
+
 type Reaches = Pick<Logger, 'd' | 'memory' | 'map'>;
 
 const inContainer = (s: Scenario): Reaches => {
