@@ -1,3 +1,4 @@
+import { failingAllocations } from '../harness/cases/failing.ts';
 import { clause, each, type Memory, pointerTo, type Scenario, test } from '../harness/cases/index.ts';
 import {
   featuresOf,
@@ -59,6 +60,21 @@ const nearTheTop = (s: Scenario): Logger => {
 };
 
 clause('logging/report-bits', () => {
+  test('while an allocation fails', (s) => {
+    s.needs(REPORTS);
+    const { f, writes, tells } = logging(s);
+    const bitmap = s.main.memory(PAGE);
+    bitmap.fill(0);
+    const failing = failingAllocations(s);
+    for (let nth = 1; nth <= 5; nth++) {
+      writes(nth);
+      failing.each(nth, nth, () => void f.reports({ ...MAPPED, bitmap: bitmap.at() }));
+      bitmap.read(0n, 2n);
+    }
+    writes(9);
+    tells([], { bitmap: bitmap.at() });
+    bitmap.read(0n, 2n).shows(0, Uint8Array.of(0x3e, 0x02));
+  });
   each(
     {
       'from the second page on': [pages(1, 15), 0x1000n, [0x44, 0x10]],

@@ -1,5 +1,6 @@
 import { boundEmulated, openEmulated } from '../harness/cases/cdev.ts';
 import { deviceOf, emulated, emulatedOf } from '../harness/cases/emulated.ts';
+import { failingAllocations } from '../harness/cases/failing.ts';
 import { clause, deviceName, each, pointerTo, test, u64 } from '../harness/cases/index.ts';
 import {
   featuresOf,
@@ -52,6 +53,19 @@ clause('logging/start', () => {
     d.writes(range.iova + PAGE, 1).succeeds();
     tells([2], range);
     tells([0], { iova: 8n * G, length: PAGE });
+  });
+  test('while an allocation fails', (s) => {
+    const { f, writes, tells } = loggingDevice(s);
+    const memory = s.main.memory(PAGE);
+    memory.write(rangeBytes([MAPPED]));
+    const failing = failingAllocations(s);
+    for (let nth = 1; nth <= 5; nth++) {
+      failing.each(nth, nth, () => void f.starts({ ranges: [MAPPED], at: memory.at() }));
+      f.stops();
+    }
+    f.logs([MAPPED]);
+    writes(1);
+    tells([2, 0]);
   });
 });
 

@@ -1,11 +1,13 @@
 import type { Arg, Patch, Place } from '../program/step.ts';
 import { encode, offsetOf, sizeOf } from '../uapi/struct.ts';
+import { VFIO_TYPE1v2_IOMMU } from '../uapi/vfio.ts';
 import * as uapi from '../uapi/vfio-logging.ts';
 import { boundEmulated } from './cdev.ts';
-import { type EmulatedDevice, emulated } from './emulated.ts';
-import { LOGS, REPORTS } from './needs.ts';
+import { deviceOf, type EmulatedDevice, emulated } from './emulated.ts';
+import { openIommufd } from './iommufd.ts';
+import { EMULATED_GROUP, LOGS, REPORTS } from './needs.ts';
 import type { Actor, Memory, Said, Scenario } from './scenario.ts';
-import { inline, u64 } from './vfio.ts';
+import { containerOf, inline, openGroup, u64 } from './vfio.ts';
 
 /* The field's words for features of devices, and for devices that log what they write. */
 
@@ -135,13 +137,13 @@ export interface Logger {
   tells(bytes: readonly number[], request?: Partial<ReportRequest>): Said;
 }
 
-/** How a device is used: by its group in a container, or by its own file. */
-export type Way = 'in a container' | 'by its own file';
+/** How a device is used: by its group, in a container or on /dev/iommu, or by its own file. */
+type Way = 'in a container' | 'on /dev/iommu' | 'by its own file';
 
 /** A device that logs and reaches MAPPED; it does not log yet. */
 export const loggingDevice = (s: Scenario, way: Way = 'in a container'): Logger => {
   s.needs(LOGS);
-  const { d, memory, map } = way === 'in a container' ? inContainer(s) : byItsOwnFile(s);
+  const { d, memory, map } = REACHES[way](s);
   const f = featuresOf(d.device.fd, s.main);
   return {
     ...{ d, f, memory, map },
@@ -158,6 +160,7 @@ export const loggingDevice = (s: Scenario, way: Way = 'in a container'): Logger 
 /** How a device can be used, as a table for cases. */
 export const WAYS: Readonly<Record<Way, Way>> = {
   'in a container': 'in a container',
+  'on /dev/iommu': 'on /dev/iommu',
   'by its own file': 'by its own file',
 };
 
@@ -189,10 +192,31 @@ const inContainer = (s: Scenario): Reaches => {
   return { d, memory: c.memory, map };
 };
 
+const onIommufd = (s: Scenario): Reaches => {
+  s.needs(EMULATED_GROUP);
+  const container = containerOf(openIommufd(s).fd, s.main);
+  const group = openGroup(s.main, 'emulated0');
+  group.setContainer(container).succeeds();
+  container.setIommu(VFIO_TYPE1v2_IOMMU).succeeds();
+  const memory = s.main.memory(MAPPED.length);
+  const map = ({ iova, length }: LogRange, vaddr: Place): Said =>
+    container.map({ iova, size: length, vaddr }).succeeds();
+  map(MAPPED, memory.at());
+  const device = group.device('emulated0-device');
+  device.opened.succeeds();
+  return { d: deviceOf(device, s.main), memory, map };
+};
+
 const byItsOwnFile = (s: Scenario): Reaches => {
   const { c, d } = boundEmulated(s);
   const memory = s.main.memory(MAPPED.length);
   const map = ({ iova, length }: LogRange, vaddr: Place): Said => c.map({ ioas: 2, iova, length, vaddr }).returns(0);
   map(MAPPED, memory.at());
   return { d, memory, map };
+};
+
+const REACHES: Readonly<Record<Way, (s: Scenario) => Reaches>> = {
+  'in a container': inContainer,
+  'on /dev/iommu': onIommufd,
+  'by its own file': byItsOwnFile,
 };
