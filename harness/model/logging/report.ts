@@ -156,7 +156,7 @@ const OBJECTIONS = [
   }),
   refuses({
     id: 'logging/report-page-size',
-    says: 'A REPORT whose page_size is below 4096 or no power of two is refused with EINVAL.',
+    says: 'A REPORT whose page_size is below 4096 or no power of two is refused with EINVAL; the header, which takes any power of two, does not say the former.',
     source: `${HEADER}: can be any power of two value; ${SOURCE}`,
     stage: 'arguments',
     errnos: ['EINVAL'],
