@@ -111,6 +111,16 @@ export const openEmulated = (s: Scenario, actor: Actor = s.main, name = 'emulate
   return { cdev: cdevOf(fd, actor), d: deviceOf({ fd }, actor) };
 };
 
+/** A context with device 1, one without an IOMMU, attached to IO address space 2. */
+export const boundEmulated = (s: Scenario, name?: string): EmulatedCdev & { readonly c: Context } => {
+  const c = openIommufd(s);
+  const { cdev, d } = openEmulated(s, s.main, name);
+  cdev.bind(c, 1);
+  c.alloc(2);
+  cdev.asksToAttach({ target: 2 }).returns(0);
+  return { c, cdev, d };
+};
+
 /** A context with device 1, bound and not attached, and IO address space 2. */
 export const boundCdev = (s: Scenario, device?: string): { readonly c: Context; readonly cdev: Cdev } => {
   const c = openIommufd(s);

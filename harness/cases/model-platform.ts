@@ -38,6 +38,7 @@ export const MODEL_PLATFORM: Platform = {
           name: `emulated${index}-device`,
           address: `vfio-emulated.${index}`,
           kind: 'emulated' as const,
+          ...(index === 0 ? { logging: 'reported' as const } : {}),
           cdev: `/dev/vfio/devices/vfio${index + 2}`,
         },
       ],

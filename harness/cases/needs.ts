@@ -12,6 +12,25 @@ export const EMULATED_GROUP: Need = {
   met: ({ groups }) => groups.some(({ emulated }) => emulated === true),
 };
 
+/** For cases with a device that logs what it writes: the first of those without an IOMMU. */
+export const LOGS: Need = {
+  reason: 'the host has no device that logs its DMA (test module vfio-emulated)',
+  met: ({ groups }) => groups.some(({ devices }) => devices.some(({ logging }) => logging !== undefined)),
+};
+
+/** For cases in which such a device is asked what it wrote. */
+export const REPORTS: Need = {
+  reason:
+    'the kernel was built without bitmap functions (CONFIG_IOMMUFD_DRIVER), so that devices cannot tell what they wrote',
+  met: ({ groups }) => groups.some(({ devices }) => devices.some(({ logging }) => logging === 'reported')),
+};
+
+/** For cases of what it says where it cannot. */
+export const NO_REPORTS: Need = {
+  reason: 'devices that log can tell what they wrote on this kernel',
+  met: ({ groups }) => groups.some(({ devices }) => devices.some(({ logging }) => logging === 'unreported')),
+};
+
 /** For cases of /dev/iommu. */
 export const IOMMUFD: Need = {
   reason: 'the kernel has no IOMMUFD',

@@ -1,8 +1,11 @@
 import type { Objection, Request } from '../model/clauses.ts';
 import { lawOf } from '../model/law.ts';
+import { featureRequest } from '../model/logging/feature.ts';
 import type { Call } from '../program/step.ts';
 import type { Revision } from '../spec/revision.ts';
 import type { Errno } from '../uapi/errno.ts';
+import { decode, sizeOf } from '../uapi/struct.ts';
+import { VFIO_DEVICE_FEATURE, VFIO_DEVICE_FEATURE_MASK, vfioDeviceFeature } from '../uapi/vfio-logging.ts';
 import type { Column } from './columns.ts';
 import type { IoctlCoverage, Results } from './coverage.ts';
 import { type KeptRun, keptRunOf } from './kept-run.ts';
@@ -25,8 +28,8 @@ export const ioctlCoverage = (columns: readonly Column[]): readonly IoctlCoverag
     for (const record of cases) {
       const kept = keptRunOf(record);
       if (kept === undefined) continue;
-      for (const { call, file, errno, times } of answeredIoctls(kept)) {
-        const seen = rowOf(name(file, call.request)).seen[index];
+      for (const { request, file, errno, times } of answeredIoctls(kept)) {
+        const seen = rowOf(name(file, request)).seen[index];
         if (seen !== undefined) seen[errno] = (seen[errno] ?? 0) + times;
       }
     }
@@ -41,7 +44,7 @@ export const ioctlCoverage = (columns: readonly Column[]): readonly IoctlCoverag
 
 /** The ioctls of a kept run with what each answered, and the kind of file that was asked. */
 function* answeredIoctls({ program, observations }: KeptRun): Generator<{
-  readonly call: Ioctl;
+  readonly request: bigint;
   readonly file: string;
   readonly errno: Errno | '0';
   readonly times: number;
@@ -59,9 +62,17 @@ function* answeredIoctls({ program, observations }: KeptRun): Generator<{
     const call = calls[seen.step];
     if (call?.op !== 'ioctl' || 'mishap' in seen) continue;
     const times = seen.last - seen.iteration + 1;
-    yield { call, file: files.get(call.fd) ?? 'another file', errno: seen.errno === 0 ? '0' : seen.errno, times };
+    const file = files.get(call.fd) ?? 'another file';
+    yield { request: requestOf(call), file, errno: seen.errno === 0 ? '0' : seen.errno, times };
   }
 }
+
+/** What an ioctl asks for: features of devices are requests of their own, as far as the argument shows which one it is. */
+const requestOf = ({ request, arg }: Ioctl): bigint => {
+  const [first] = request === VFIO_DEVICE_FEATURE && arg.kind === 'inline' ? arg.segments : [];
+  if (first === undefined || !('bytes' in first) || first.bytes.length < sizeOf(vfioDeviceFeature)) return request;
+  return featureRequest(decode(vfioDeviceFeature, first.bytes).flags & VFIO_DEVICE_FEATURE_MASK);
+};
 
 const kindOfPath = (path: string): string => {
   if (path === '/dev/vfio/vfio') return 'container';

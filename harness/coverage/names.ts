@@ -1,5 +1,6 @@
 import type { Request } from '../model/clauses.ts';
 import { lawOf } from '../model/law.ts';
+import { featureRequest } from '../model/logging/feature.ts';
 import { type Revision, takenNumbers } from '../spec/revision.ts';
 import { IOMMUFD_COMMANDS } from '../uapi/iommufd-commands.ts';
 import { TEST_COMMAND } from '../uapi/iommufd-test.ts';
@@ -39,6 +40,9 @@ export const namesOf = (revision: Revision): ((file: string, request: bigint) =>
     for (const { space, name, number } of takenNumbers(revision)) {
       if (spaces.includes(space)) give(file, TYPE | BigInt(number), name);
     }
+  }
+  for (const { space, name, number } of takenNumbers(revision)) {
+    if (space === 'device feature') give('device', featureRequest(number), name);
   }
   for (const { name, request } of [...IOMMUFD_COMMANDS, TEST_COMMAND]) give('iommufd', request, name);
   for (const stated of lawOf(revision).all<Request<unknown, unknown>>('request')) {

@@ -178,6 +178,22 @@ describe('hosts/platform', () => {
       expect(devices.map((device) => [device.address, device.cdev])).to.deep.equal([[EMULATED, cdev]]);
     });
 
+  for (const [said, logging] of [
+    ['reported\n', 'reported'],
+    ['unreported\n', 'unreported'],
+    ['no\n', undefined],
+    [undefined, undefined],
+  ] as const)
+    it(`asks a device without an IOMMU whether it logs: ${said?.trim() ?? 'nothing'}`, async () => {
+      const { groups } = await read({
+        ...MACHINE,
+        [`/sys/bus/platform/drivers/vfio-emulated/${EMULATED}/uevent`]: '',
+        [`${platformDevice}/vfio_group`]: '/dev/vfio/7\n',
+        ...(said === undefined ? {} : { [`${platformDevice}/dma_logging`]: said }),
+      });
+      expect(groups.at(-1)?.devices.map((device) => device.logging)).to.deep.equal([logging]);
+    });
+
   it('leaves relaxable regions to VFIO', async () => {
     const regions = '0x0 0xffffff direct-relaxable\n0x1000000 0x1ffffff direct\n0xfee00000 0xfeefffff msi\n';
     const { groups } = await read({ ...MACHINE, '/sys/kernel/iommu_groups/2/reserved_regions': regions });

@@ -82,10 +82,19 @@ const readEmulated = async (files: Files): Promise<readonly PlatformGroup[]> => 
     }
     const name = `emulated${index}`;
     const cdev = await readCdev(files, `/sys/bus/platform/devices/${address}`);
+    const logging = (await files.read(`/sys/bus/platform/devices/${address}/dma_logging`))?.trim();
     return {
       name,
       path,
-      devices: [{ name: `${name}-device`, address, kind: 'emulated', ...(cdev === undefined ? {} : { cdev }) }],
+      devices: [
+        {
+          name: `${name}-device`,
+          address,
+          kind: 'emulated',
+          ...(logging === 'reported' || logging === 'unreported' ? { logging } : {}),
+          ...(cdev === undefined ? {} : { cdev }),
+        },
+      ],
       reserved: [],
       emulated: true,
     };

@@ -5,6 +5,7 @@ import { byId, inForce, type Revision } from '../spec/revision.ts';
 import { EMULATED_PIN, EMULATED_UNPIN, EMULATED_WRITE } from '../uapi/emulated-test.ts';
 import { encode } from '../uapi/struct.ts';
 import * as uapi from '../uapi/vfio.ts';
+import * as logging from '../uapi/vfio-logging.ts';
 import { objection, request } from './clauses.ts';
 import { objectionsTo } from './iova-bitmap/arguments.ts';
 import { type InForce, walkBitmap } from './iova-bitmap/walk.ts';
@@ -148,6 +149,7 @@ const tour = (revision: Revision, cited: (clause: Clause) => void): void => {
   for (const actor of ['child', 'main']) bed.take({ op: 'shut' }, actor);
 
   tourWithoutIommu(revision);
+  tourOfLogs(revision);
 
   const bare = testbed({ revision });
   bare.openContainer();
@@ -183,6 +185,33 @@ const tourWithoutIommu = (revision: Revision): void => {
   bed.setContainer('hardware');
   bed.unsetContainer('hardware');
   bed.tell(EMULATED_UNPIN, 4n * PAGE, 2);
+};
+
+/** A device that logs what it writes, from START to its closing. */
+const tourOfLogs = (revision: Revision): void => {
+  const bed = testbed({ revision });
+  bed.openContainer();
+  bed.openGroup('group', '/dev/vfio/4');
+  bed.setContainer();
+  bed.setIommu();
+  bed.take({ op: 'mem', name: 'ram', size: 4n * PAGE });
+  bed.map({ iova: 0n, size: 4n * PAGE });
+  bed.openDevice('emulated', 'vfio-emulated.0');
+  const { VFIO_DEVICE_FEATURE_GET: get, VFIO_DEVICE_FEATURE_SET: set } = logging;
+  const feature = (flags: number, data: Uint8Array = new Uint8Array(0), pointerAt = 0): string => {
+    const pointer = { kind: 'pointer', at: 8 + pointerAt, place: { memory: 'ram', offset: 0n } } as const;
+    const bytes = encode(logging.vfioDeviceFeature, { argsz: 8 + data.length, flags, data });
+    const arg = inline(bytes, ...(pointerAt === 0 ? [] : [pointer]));
+    return bed.ioctl('emulated', logging.VFIO_DEVICE_FEATURE, arg);
+  };
+  bed.take({ op: 'write', name: 'ram', offset: 8n, data: Uint8Array.of(0, 0x40) });
+  const control = encode(logging.vfioDeviceFeatureDmaLoggingControl, { page_size: PAGE, num_ranges: 1 });
+  const report = encode(logging.vfioDeviceFeatureDmaLoggingReport, { length: PAGE, page_size: PAGE });
+  for (const from of [16, 0]) feature(logging.VFIO_DEVICE_FEATURE_DMA_LOGGING_START | set, control, from);
+  bed.tell(EMULATED_WRITE, 0n, 8);
+  feature(logging.VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT | get, report, 24);
+  feature(logging.VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP | set);
+  bed.take({ op: 'close', fd: 'emulated' });
 };
 
 describe('law', () => {

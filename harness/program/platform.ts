@@ -63,6 +63,11 @@ export interface PlatformDevice {
    * vfio-emulated (fixtures/modules/emulated). `opaque`: nothing is assumed.
    */
   readonly kind: 'edu' | 'emulated' | 'opaque';
+  /**
+   * It logs what it writes by DMA when it is asked to; `unreported` where the kernel was built without what it takes to tell
+   * (CONFIG_IOMMUFD_DRIVER). Absent: it does not log.
+   */
+  readonly logging?: 'reported' | 'unreported';
   /** Its own file, `/dev/vfio/devices/vfio0`, where the kernel gives devices one; programs call it `device0-cdev`. */
   readonly cdev?: string;
   /** Address bits that the device drives in DMA, as a mask; absent: 28 bits, as QEMU makes `edu`. */

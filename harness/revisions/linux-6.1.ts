@@ -1,5 +1,6 @@
 import { IOVA_BITMAP_ARGUMENT_CLAUSES } from '../model/iova-bitmap/arguments.ts';
 import { IOVA_BITMAP_CLAUSES } from '../model/iova-bitmap/landed.ts';
+import { LOGGING_CLAUSES } from '../model/logging/clauses.ts';
 import { ACCOUNTING_CLAUSES } from '../model/type1/accounting.ts';
 import { CONTAINER_CLAUSES } from '../model/type1/container.ts';
 import { DEVICE_CLAUSES } from '../model/type1/device.ts';
@@ -29,6 +30,7 @@ import { QUESTIONS } from '../spec/five-modes/index.ts';
 import { byId, type Revision } from '../spec/revision.ts';
 import { isStruct } from '../uapi/struct.ts';
 import * as vfio from '../uapi/vfio.ts';
+import * as logging from '../uapi/vfio-logging.ts';
 import { NUMBERS_OF_6_1 } from './numbers.ts';
 
 /** VFIO as Linux 6.1 documents it: the root of the tree of revisions. */
@@ -63,8 +65,9 @@ export const LINUX_6_1: Revision = {
     ...EMULATED_DEVICE_CLAUSES,
     ...IOVA_BITMAP_CLAUSES,
     ...IOVA_BITMAP_ARGUMENT_CLAUSES,
+    ...LOGGING_CLAUSES,
     ...QUESTIONS,
   ),
-  structs: Object.values<unknown>(vfio).filter(isStruct),
+  structs: [vfio, logging].flatMap((header) => Object.values<unknown>(header)).filter(isStruct),
   numbers: NUMBERS_OF_6_1,
 };

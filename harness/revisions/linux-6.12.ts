@@ -1,4 +1,7 @@
 import { LATER_IOVA_BITMAP_CLAUSES } from '../model/iova-bitmap/later.ts';
+import { COMBINES } from '../model/logging/ranges.ts';
+import { WITHOUT_FUNCTIONS } from '../model/logging/report.ts';
+import { BEYOND_DEVICE } from '../model/logging/start.ts';
 import { INFO_WITHIN_ARGSZ } from '../model/type1/device.ts';
 import { NOT_A_CONTAINER } from '../model/type1/group-container.ts';
 import { WITHIN_ARGSZ } from '../model/type1/info.ts';
@@ -47,7 +50,10 @@ export const LINUX_6_12: Revision = {
   id: 'linux-6.12',
   base: LINUX_6_1,
   summary: 'VFIO containers, groups and the type1 IOMMU as of Linux 6.12',
-  clauses: byId(within, deviceWithin, notAContainer, pinsOwn, ...LATER_IOVA_BITMAP_CLAUSES),
+  clauses: {
+    ...byId(within, deviceWithin, notAContainer, pinsOwn, ...LATER_IOVA_BITMAP_CLAUSES, COMBINES, WITHOUT_FUNCTIONS),
+    [BEYOND_DEVICE.id]: null,
+  },
   structs: [vfioDeviceInfoPadded, vfioIommuType1InfoPadded],
   numbers: NUMBERS_OF_6_12,
 };

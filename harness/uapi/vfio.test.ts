@@ -5,6 +5,7 @@ import { expect } from 'chai';
 import { execa } from 'execa';
 import { layoutOf, type Struct, sizeOf } from './struct.ts';
 import * as vfio from './vfio.ts';
+import * as logging from './vfio-logging.ts';
 
 type AnyStruct = Parameters<typeof layoutOf>[0];
 
@@ -13,7 +14,7 @@ const isStruct = (value: unknown): value is AnyStruct =>
 
 /** A C program that compiles only if every constant and every struct here is what the system's header says. */
 const checksInC = (): string => {
-  const checks = Object.entries(vfio).flatMap(([name, value]) => {
+  const checks = Object.entries({ ...vfio, ...logging }).flatMap(([name, value]) => {
     if (!isStruct(value)) return [`_Static_assert(${name} == ${value}, "${name}");`];
     const tag = `struct ${value.name}`;
     const offsets = layoutOf(value).fields.map(

@@ -17,7 +17,6 @@ import type { AddressSpace } from '../world/address-space.ts';
 import { TEST_DEVICES } from '../world/clauses.ts';
 import type { Files, IoctlCall, KernelFile } from '../world/kernel-file.ts';
 import { objectionsTo } from './arguments.ts';
-import type { BitRun } from './bits.ts';
 import {
   CALLBACK_ERROR,
   MARKED,
@@ -30,6 +29,7 @@ import {
   WINDOW_IOVA,
   WINDOW_LENGTH,
 } from './landed.ts';
+import { setBits } from './user-memory.ts';
 import { type BitmapWalk, type BitmapWalked, walkBitmap } from './walk.ts';
 import { PAGE_BYTES } from './window.ts';
 
@@ -150,29 +150,7 @@ const outcome = (law: Law, { walk, windowsAt, room, space, firstPage }: Request,
     ],
     clauses: [law.of(saysErrno(law, walked, walk))],
     commit: () => {
-      for (const run of bits) setBits(space, firstPage, run, law);
+      for (const run of bits) setBits(space, firstPage, run, law.of(MARKED));
     },
   };
-};
-
-/** Sets the bits of a run in the user's memory: whole bytes at fill speed, those at its ends one by one. */
-const setBits = (space: AddressSpace, firstPage: bigint, { first, count }: BitRun, law: Law): void => {
-  const by = law.of(MARKED);
-  const end = first + count;
-  const or = (byte: number, mask: number): void => {
-    const address = firstPage + BigInt(byte);
-    const [before = 0] = space.read(address, 1) ?? [];
-    space.write(address, Uint8Array.of(before | mask), by);
-  };
-  const [firstByte, lastByte] = [Math.floor(first / 8), Math.floor((end - 1) / 8)];
-  const head = (0xff << (first % 8)) & 0xff;
-  const tail = 0xff >> (7 - ((end - 1) % 8));
-  if (firstByte === lastByte) {
-    or(firstByte, head & tail);
-    return;
-  }
-  or(firstByte, head);
-  or(lastByte, tail);
-  const whole = lastByte - firstByte - 1;
-  if (whole > 0) space.fill(firstPage + BigInt(firstByte + 1), BigInt(whole), 0xff, by);
 };

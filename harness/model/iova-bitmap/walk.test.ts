@@ -319,6 +319,18 @@ describe('a walk near the top of all IOVAs (landed)', () => {
   }
 });
 
+describe('a window whose end wraps (posted)', () => {
+  for (const [clipped, bits] of [
+    [true, ''],
+    ['up to the last IOVA', '2+2'],
+  ] as const) {
+    it(`has in it, for a caller that clips ${clipped === true ? 'to its end' : clipped}: ${bits || 'nothing'}`, () => {
+      const marks = [{ iova: TOP - 2n * K4, length: 2n * K4, clipped }];
+      expect(runs(walkBitmap(posted, walk({ iova: TOP - 4n * K4, length: 2n * K4, marks })).bits)).to.equal(bits);
+    });
+  }
+});
+
 describe('arguments of a walk', () => {
   const LEGAL: readonly Partial<BitmapWalk>[] = [
     {},

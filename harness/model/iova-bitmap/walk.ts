@@ -21,8 +21,11 @@ import { type IovaRange, u64 } from './window.ts';
 interface Mark extends IovaRange {
   /** The window (from 0) in which it is marked; in each if absent. */
   readonly window?: number;
-  /** Only what lies in the window is marked, as a careful caller does; otherwise the range goes in as it is. */
-  readonly clipped?: boolean;
+  /**
+   * Only what lies in the window is marked, as a careful caller does; otherwise the range goes in as it is. A window whose end has
+   * wrapped has nothing in it, unless its user takes it to end with the last IOVA.
+   */
+  readonly clipped?: boolean | 'up to the last IOVA';
 }
 
 /** Everything that a walk over a user's bitmap depends on. */
@@ -114,7 +117,8 @@ const marksFor = (marks: readonly Mark[], window: IovaRange, index: number): rea
     if (mark.window !== undefined && mark.window !== index) return [];
     if (!mark.clipped) return [mark];
     const from = greatest(mark.iova, window.iova);
-    const to = least(lastOf(mark), lastOf(window));
+    const wrapped = mark.clipped === 'up to the last IOVA' && lastOf(window) < window.iova;
+    const to = wrapped ? lastOf(mark) : least(lastOf(mark), lastOf(window));
     return mark.length !== 0n && window.length !== 0n && from <= to ? [{ iova: from, length: to - from + 1n }] : [];
   });
 

@@ -1,6 +1,8 @@
 import { VFIO_PCI_BAR0_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX } from '../../uapi/vfio.ts';
+import { VFIO_DEVICE_FEATURE } from '../../uapi/vfio-logging.ts';
 import { answerRequest } from '../answer.ts';
 import { rule } from '../clauses.ts';
+import { answerFeature } from '../logging/feature.ts';
 import type { Answer } from '../outcome.ts';
 import type { FileBacking, KernelFile, MapRequest } from '../world/kernel-file.ts';
 import { locate, regionOf } from './device-regions.ts';
@@ -57,6 +59,7 @@ export const deviceFile = (file: DeviceFile): KernelFile => {
     kind: 'device',
     ioctl: (call) =>
       requested(file, call, () => {
+        if (call.request === VFIO_DEVICE_FEATURE) return answerFeature(file, call);
         const provision = law.provision('device', call.request);
         return provision === undefined
           ? { unspecified: 'this request of devices is not modelled' }

@@ -15,6 +15,10 @@ import {
 } from '../../uapi/emulated-test.ts';
 import type { Errno } from '../../uapi/errno.ts';
 import { decode, encode, sizeOf } from '../../uapi/struct.ts';
+import { VFIO_DEVICE_FEATURE } from '../../uapi/vfio-logging.ts';
+import type { Law } from '../law.ts';
+import { answerFeature } from '../logging/feature.ts';
+import { closeLog, logsWrite } from '../logging/state.ts';
 import type { Answer, Outcome } from '../outcome.ts';
 import type { Run } from '../world/address-space.ts';
 import { EMULATED } from '../world/clauses.ts';
@@ -43,13 +47,14 @@ export const emulatedFile = (file: DeviceFile, emulated: Emulated): KernelFile =
   };
   return {
     kind: 'emulated',
-    ...emulatedRegion(emulated, memory),
+    ...emulatedRegion(file, emulated, memory),
     release: () => {
       device.opened--;
       if (device.opened === 0) {
         letGoOfAll(emulated, device.memory?.unpin ?? unpin);
         device.detach?.();
       }
+      closeLog(vfio.law, emulated.logger, device.opened);
       closeDevice(vfio, group);
     },
   };
@@ -58,11 +63,14 @@ export const emulatedFile = (file: DeviceFile, emulated: Emulated): KernelFile =
 type Region = Pick<Required<KernelFile>, 'ioctl' | 'pread' | 'pwrite' | 'backing'>;
 
 /** What a device does whose memory comes from anywhere. */
-export const emulatedRegion = (emulated: Emulated, memory: () => Memory | undefined): Region => {
+export const emulatedRegion = (file: DeviceFile, emulated: Emulated, memory: () => Memory | undefined): Region => {
   const words = sizeOf(emulatedWords);
   const { start, size: windowSize } = EMULATED_WINDOW;
   return {
-    ioctl: () => ({ unspecified: 'what the test device says of itself is no business of VFIO' }),
+    ioctl: (call) =>
+      call.request === VFIO_DEVICE_FEATURE
+        ? answerFeature(file, call)
+        : { unspecified: 'what the test device says of itself is no business of VFIO' },
     pread: (_, offset, size) => {
       const at = Number(offset);
       if (lies(at, size, 0, words)) {
@@ -81,7 +89,7 @@ export const emulatedRegion = (emulated: Emulated, memory: () => Memory | undefi
       if (at !== 0 || data.length !== sizeOf(emulatedCommand)) return refuses('EBADMSG');
       const found = memory();
       if (found === undefined) return { unspecified: 'a device without a container' };
-      return command({ emulated, memory: found, caller }, data);
+      return command({ law: file.vfio.law, emulated, memory: found, caller }, data);
     },
     backing: () => ({ kind: 'unspecified', why: 'the test device cannot be mapped' }),
   };
@@ -112,6 +120,7 @@ const wordsOf = (emulated: Emulated): Uint8Array => {
 
 /** A command: whom it is given to, and in whose name. */
 interface Given {
+  readonly law: Law;
   readonly emulated: Emulated;
   readonly memory: Memory;
   readonly caller: Process;
@@ -130,7 +139,7 @@ const command = (given: Given, data: Uint8Array): Answer => {
       return readOrWrite(given, asked);
     case EMULATED_LOAD:
     case EMULATED_STORE:
-      return copy(given, asked);
+      return loadOrStore(given, asked);
     case EMULATED_UNPIN_ALL: {
       if (asked.flags !== 0 || asked.iova !== 0n || asked.count !== 0n) return refuses('EBADMSG');
       const { memory, emulated } = given;
@@ -185,18 +194,25 @@ const letsGo = ({ emulated, memory }: Given, asked: Asked): Answer => {
   });
 };
 
-const readOrWrite = ({ memory, caller }: Given, asked: Asked): Answer => {
-  const { flags, count } = asked;
+const readOrWrite = ({ law, emulated, memory, caller }: Given, asked: Asked): Answer => {
+  const { op, flags, iova, count } = asked;
   if (count > BigInt(EMULATED_WINDOW.size) || (flags & ~EMULATED_BY_KERNEL_THREAD) !== 0) return refuses('EBADMSG');
-  return memory.readOrWrite(caller, asked);
+  const answer = memory.readOrWrite(caller, asked);
+  return op === EMULATED_WRITE ? logsWrite(law, emulated.logger, iova, count, answer) : answer;
 };
 
 /** LOAD and STORE: bytes of pages that the device holds. */
-const copy = ({ emulated }: Given, { op, flags, iova, count }: Asked): Answer => {
-  const { window, held } = emulated;
+const loadOrStore = ({ law, emulated }: Given, asked: Asked): Answer => {
+  const { op, flags, iova, count } = asked;
   if (flags !== 0 || count === 0n || count > BigInt(EMULATED_WINDOW.size) || iova + count > 1n << 64n) {
     return refuses('EBADMSG');
   }
+  const answer = copy(emulated, asked);
+  return op === EMULATED_STORE ? logsWrite(law, emulated.logger, iova, count, answer) : answer;
+};
+
+const copy = (emulated: Emulated, { op, iova, count }: Asked): Answer => {
+  const { window, held } = emulated;
   const pageSize = BigInt(window.pageSize);
   const stored = op === EMULATED_STORE;
   const copies: (() => void)[] = [];

@@ -1,3 +1,4 @@
+import type { Logger } from '../logging/state.ts';
 import type { Answer } from '../outcome.ts';
 import type { Run } from '../world/address-space.ts';
 import { PageStore } from '../world/page-store.ts';
@@ -11,6 +12,8 @@ export interface Emulated {
   readonly held: Map<bigint, Held>;
   /** What it was told of mappings that ended since it was opened. */
   unmaps: { count: bigint; iova: bigint; size: bigint; pins: bigint };
+  /** Its log of what it writes. */
+  readonly logger: Logger;
 }
 
 /** A page that the device holds. */
@@ -47,6 +50,7 @@ export const newEmulated = (pageSizeBytes: number): Emulated => ({
   window: new PageStore(pageSizeBytes),
   held: new Map(),
   unmaps: { ...NO_UNMAPS },
+  logger: { log: undefined, unclear: undefined },
 });
 
 /** What the first opening finds. */

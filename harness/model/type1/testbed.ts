@@ -39,7 +39,7 @@ export const PLATFORM: Platform = {
     {
       name: 'emulated0',
       path: '/dev/vfio/4',
-      devices: [{ name: 'device', address: 'vfio-emulated.0', kind: 'emulated' }],
+      devices: [{ name: 'device', address: 'vfio-emulated.0', kind: 'emulated', logging: 'reported' }],
       reserved: [],
       emulated: true,
     },

@@ -6,6 +6,7 @@ import {
   vfioDeviceDetachIommufdPt,
 } from '../../../uapi/vfio-cdev.ts';
 import { request } from '../../clauses.ts';
+import { closeLog } from '../../logging/state.ts';
 import { type Found, readStruct } from '../../type1/argument.ts';
 import { letGoOfAll } from '../../type1/emulated-device.ts';
 import { emulatedRegion } from '../../type1/emulated-file.ts';
@@ -89,9 +90,10 @@ export const emulatedCdev = (
     return bound?.object.kind === 'access' ? memoryOfAccess(bound.context, bound.object, emulated) : undefined;
   };
   return {
-    ...emulatedRegion(emulated, memory),
+    ...emulatedRegion(cdev, emulated, memory),
     release: () => {
       cdev.device.opened--;
+      closeLog(cdev.vfio.law, emulated.logger, cdev.device.opened);
       closeDevice(cdev.vfio, cdev.group);
     },
   };
