@@ -130,6 +130,13 @@ clause('ioas/allow-unreadable', () => {
     c.allow({ num_iovas: 1 }).refused('EFAULT');
     c.map({ length: PAGE, vaddr: memory.at() }).returns(0).shows(IOVA_AT, u64(0x40000n));
   });
+  each({ 'the second of two': 0x40000n, 'behind a bad one': 0n } as const, (s, last) => {
+    const { c } = ready(s);
+    const ranges = s.main.memory(2n * PAGE);
+    ranges.hole(PAGE, PAGE).succeeds();
+    ranges.write(new Uint8Array(BigUint64Array.of(0n, last).buffer), PAGE - 16n);
+    c.allow({ num_iovas: 2 }, ranges.at(PAGE - 16n)).refused(last === 0n ? 'EINVAL' : 'EFAULT');
+  });
 });
 
 clause('ioas/allow-bad-range', () => {

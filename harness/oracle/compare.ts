@@ -67,7 +67,9 @@ const byteMismatches = (
   let end = 0;
   for (const rule of [...(outcome.out ?? [])].sort((a, b) => a.at - b.at)) {
     if (before !== undefined && rule.at > end) check(untouched, end, before.subarray(end, rule.at));
-    if (typeof rule.bytes !== 'number') check(rule.clause, rule.at, rule.bytes);
+    // Behind the bytes that a program gave, though its argument may say that it has more, nothing can be seen.
+    const room = before === undefined ? undefined : Math.max(0, before.length - rule.at);
+    if (typeof rule.bytes !== 'number') check(rule.clause, rule.at, rule.bytes.subarray(0, room));
     end = Math.max(end, rule.at + (typeof rule.bytes === 'number' ? rule.bytes : rule.bytes.length));
   }
   const length = before?.length ?? actual.length;

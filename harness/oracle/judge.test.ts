@@ -148,6 +148,16 @@ const TABLE: Readonly<Record<string, readonly [model: () => Machine, seen: Seen,
     { first: '1 0 0 trampled=-1' },
     'diverges 1:world/within-argument',
   ],
+  'bytes behind an argument that says it is larger than it is': [
+    modelOf(allow(succeeds())),
+    { first: '1 0 0 trampled=4,5' },
+    'conforms',
+  ],
+  'guard bytes before it as well': [
+    modelOf(allow(succeeds())),
+    { first: '1 0 0 trampled=-1,4' },
+    'diverges 1:world/within-argument',
+  ],
   'a leak': [
     modelOf(allow(succeeds()), allow(succeeds()), allow(succeeds({ clauses: [OTHER] }))),
     { cleanup: '3 1 0' },

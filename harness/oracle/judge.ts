@@ -137,19 +137,20 @@ const judgeCall = (
   divergences: Divergence[],
 ): boolean => {
   const answer = machine.answer(call, iteration);
-  if (seen.trampled !== undefined && seen.trampled.length > 0) {
+  const before = call.op === 'ioctl' ? initialBytes(call.arg, iteration, program.lets) : undefined;
+  const trampled = beyondArgument(seen.trampled ?? [], before);
+  if (trampled.length > 0) {
     divergences.push({
       ...placeOf(call, seen, iteration),
       clauses: [writesNoMore(answer)],
       expected: 'guard bytes untouched',
-      observed: `guard bytes changed at ${seen.trampled.join(', ')}`,
+      observed: `guard bytes changed at ${trampled.join(', ')}`,
     });
   }
   if ('unspecified' in answer) {
     answer.commit?.();
     return false;
   }
-  const before = call.op === 'ioctl' ? initialBytes(call.arg, iteration, program.lets) : undefined;
   const [nearest, gap] = nearestOutcome(answer.allowed, seen, before);
   for (const clause of nearest.breaks ?? []) {
     if (isTold(divergences, clause)) continue;
@@ -163,6 +164,13 @@ const judgeCall = (
   if (gap.kind === 'result') return true;
   nearest.commit();
   return false;
+};
+
+/** Guard bytes behind an argument are its own where its first field, argsz or size, says that it is larger than what the program gave. */
+const beyondArgument = (trampled: readonly number[], argument: Uint8Array | undefined): readonly number[] => {
+  if (trampled.length === 0 || argument === undefined || argument.length < 4) return trampled;
+  const says = new DataView(argument.buffer, argument.byteOffset).getUint32(0, true);
+  return trampled.filter((at) => at < 0 || at >= says);
 };
 
 /** The clause that says how far a call writes: its own, where it has one. */

@@ -152,9 +152,25 @@ interface AllowCall {
   readonly context: Context;
   readonly asked: Found<typeof iommuIoasAllowIovas.fields>;
   readonly ioas: Ioas | undefined;
-  /** Absent when they cannot be read. */
-  readonly ranges: readonly IovaRange[] | undefined;
+  /** Those before the first that cannot be read; of very many, the first of them. */
+  readonly ranges: readonly IovaRange[];
 }
+
+/** Ranges one after another, as far as they can be read. */
+const readRanges = ({ space }: Process, at: bigint, count: number): readonly IovaRange[] => {
+  const readable = Number(space.reach(at, BigInt(Math.min(count, MOST_RANGES) * RANGE), 'read') / BigInt(RANGE));
+  const bytes = space.read(at, readable * RANGE) ?? new Uint8Array(0);
+  return Array.from({ length: readable }, (_, index) => {
+    const { start, last } = decode(iommuIovaRange, bytes.subarray(index * RANGE, (index + 1) * RANGE));
+    return { start, end: last };
+  });
+};
+
+const hasBad = (ranges: readonly IovaRange[]): boolean =>
+  ranges.some(
+    ({ start, end }, index) =>
+      start >= end || ranges.slice(0, index).some((other) => start <= other.end && other.start <= end),
+  );
 
 /** More ranges than this are tried by no program. */
 const MOST_RANGES = 4096;
@@ -168,19 +184,15 @@ const ALLOW = request<Context, AllowCall>({
   request: IOMMU_IOAS_ALLOW_IOVAS,
   situation: (context, { caller, argument }) => {
     const asked = readStruct(argument, iommuIoasAllowIovas);
-    const bytes = caller.space.read(asked.allowed_iovas, Math.min(asked.num_iovas, MOST_RANGES) * RANGE);
-    const ranges =
-      asked.num_iovas === 0
-        ? []
-        : bytes &&
-          Array.from({ length: asked.num_iovas }, (_, index) => {
-            const { start, last } = decode(iommuIovaRange, bytes.subarray(index * RANGE, (index + 1) * RANGE));
-            return { start, end: last };
-          });
+    const ranges = readRanges(caller, asked.allowed_iovas, asked.num_iovas);
     return { context, asked, ioas: context.objects.get(asked.ioas_id), ranges };
   },
+  leavesOpen: ({ asked, ranges }) =>
+    ranges.length === MOST_RANGES && asked.num_iovas > MOST_RANGES && !hasBad(ranges)
+      ? `no more than ${MOST_RANGES} ranges are followed`
+      : undefined,
   stages: ['arguments', 'ranges', 'reserved'],
-  effect: ({ ioas, ranges = [] }) => {
+  effect: ({ ioas, ranges }) => {
     if (ioas !== undefined) ioas.allowed = [...ranges].sort((a, b) => (a.start < b.start ? -1 : 1));
   },
 });
@@ -191,11 +203,11 @@ const ALLOW_OBJECTIONS = [
   ...refusedArguments<AllowCall>(ALLOW, `iommufd_ioas_allow_iovas(), ${IOAS}`),
   refusesAllow({
     id: 'ioas/allow-unreadable',
-    says: 'Ranges that cannot be read are refused with EFAULT, and those before stay allowed.',
+    says: 'Ranges that cannot be read are refused with EFAULT, unless one before them is bad, and those that were allowed stay so.',
     source: `iommufd_ioas_load_iovas(), ${IOAS}`,
     stage: 'ranges',
     errnos: ['EFAULT'],
-    when: ({ ranges }) => ranges === undefined,
+    when: ({ asked, ranges }) => ranges.length < asked.num_iovas && !hasBad(ranges),
   }),
   refusesAllow({
     id: 'ioas/allow-bad-range',
@@ -203,11 +215,7 @@ const ALLOW_OBJECTIONS = [
     source: `iommufd_ioas_load_iovas(), ${IOAS}`,
     stage: 'ranges',
     errnos: ['EINVAL'],
-    when: ({ ranges = [] }) =>
-      ranges.some(
-        ({ start, end }, index) =>
-          start >= end || ranges.slice(0, index).some((other) => start <= other.end && other.start <= end),
-      ),
+    when: ({ ranges }) => hasBad(ranges),
   }),
   refusesAllow({
     id: 'ioas/allow-beyond-ranges',
@@ -215,7 +223,7 @@ const ALLOW_OBJECTIONS = [
     source: `${HEADER}: IOMMU_IOAS_ALLOW_IOVAS: This call will fail if IOMMU_IOAS_IOVA_RANGES is currently narrower; iopt_set_allow_iova(), drivers/iommu/iommufd/io_pagetable.c`,
     stage: 'reserved',
     errnos: ['EADDRINUSE'],
-    when: ({ ioas, ranges = [] }) => ioas !== undefined && ranges.some((range) => !isUsable(ioas, range)),
+    when: ({ ioas, ranges }) => ioas !== undefined && ranges.some((range) => !isUsable(ioas, range)),
   }),
 ];
 
