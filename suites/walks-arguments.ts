@@ -4,7 +4,7 @@ import { openWithMock } from '../harness/cases/iommufd.ts';
 import { allocTable, DIRTY } from '../harness/cases/page-tables.ts';
 import { inline } from '../harness/cases/vfio.ts';
 import { type Numbers, numbersFrom, seeds } from '../harness/cases/walks.ts';
-import type { Patch } from '../harness/program/step.ts';
+
 import { IOMMU_DESTROY, iommuDestroy } from '../harness/uapi/iommufd.ts';
 import { IOMMUFD_COMMANDS } from '../harness/uapi/iommufd-commands.ts';
 import { type AnyStruct, offsetOf, sizeOf } from '../harness/uapi/struct.ts';
@@ -32,6 +32,8 @@ const LONGS = [
   BASE + 0x3000n,
 ] as const;
 const EXTREMES = [(1n << 64n) - 1n, (1n << 64n) - 0x1000n, 1n << 63n, 1n << 39n] as const;
+type Patch = Parameters<typeof inline>[1];
+
 /** Fields that are pointers. */
 const POINTERS: readonly string[] = ['user_va', 'vaddr', 'allowed_iovas', 'data', 'data_uptr'];
 
