@@ -12,7 +12,7 @@ import type { CaseRecord } from '../report/record.ts';
 import { readUnfinished } from '../report/resume.ts';
 import { EXIT } from '../trouble.ts';
 import { panicsIn, resultsIn } from './testing.ts';
-import { checkPanics, checkReport } from './testing-check.ts';
+import { checkPanics, checkReport, panickedByLog } from './testing-check.ts';
 import { type HijackedQemu, hijackQemu } from './testing-qemu.ts';
 
 const BIN = fileURLToPath(new URL('bin.mjs', import.meta.url));
@@ -172,9 +172,10 @@ export const ended = (child: ChildProcess): Promise<number | null> =>
     ? Promise.resolve(child.exitCode)
     : new Promise((resolve) => void child.once('exit', (code) => resolve(code)));
 
-const isNamed = ({ verdict, reason, kernelLog }: CaseRecord): boolean =>
-  verdict === 'damaged' &&
-  (reason?.startsWith('something hangs: ') === true ||
-    (reason?.startsWith('the kernel panicked: ') === true &&
-      // Its console is kept.
-      kernelLog?.some((line) => line.includes('Kernel panic')) === true));
+const isNamed = (one: CaseRecord): boolean => {
+  const { verdict, reason = '', kernelLog = [] } = one;
+  if (verdict !== 'damaged') return false;
+  // Of a panic its console is kept.
+  const isPanic = reason.startsWith('the kernel panicked: ') && kernelLog.some((line) => line.includes('Kernel panic'));
+  return isPanic || panickedByLog(one) || reason.startsWith('something hangs: ');
+};

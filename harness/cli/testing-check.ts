@@ -46,12 +46,13 @@ export const checkPanics = (
 ): number => {
   const path = join(report, 'results.jsonl');
   const lines = parseJournal(readFileSync(path, 'utf8'), path);
-  const { cases } = readResults(report);
+  const damaged = readResults(report).cases.filter(({ verdict }) => verdict === 'damaged');
+  // A guest's log may tell of a panic first; the guest is ended then, perhaps before its console tells.
+  const byLog = new Set(damaged.filter(panickedByLog));
   let panics = 0;
   for (const { boot, line } of panicked) {
-    const named = cases.filter(
-      ({ verdict, kernelLog }) => verdict === 'damaged' && kernelLog?.includes(keptLine(line)) === true,
-    );
+    const named = damaged.filter(({ kernelLog }) => kernelLog?.some((one) => isSame(one, line)) === true);
+    for (const one of named) byLog.delete(one);
     if (named.length === 0 && !wasAtCase(lines, boot)) {
       figures.idle++;
       continue;
@@ -60,8 +61,20 @@ export const checkPanics = (
     figures.named += named.length;
     if (named.length !== 1) figures.wrong.push(`${report}: ${named.length} cases are named for ${boot}: ${line}`);
   }
+  panics += byLog.size;
+  figures.named += byLog.size;
   figures.panics += panics;
   return panics;
+};
+
+/** Whether a case is named for a panic that the guest's log told of while its helper still ran. */
+export const panickedByLog = ({ reason }: CaseRecord): boolean =>
+  reason?.startsWith('the kernel log shows damage: ') === true && reason.includes('Kernel panic');
+
+/** Whether a line that was kept is a console's, or that of the log from the same microsecond. */
+const isSame = (kept: string, console: string): boolean => {
+  const [, seconds, micros] = /^\[ *(\d+)\.(\d{6})\]/.exec(console) ?? [];
+  return kept === keptLine(console) || kept.includes(`,${Number(`${seconds}${micros}`)},-;Kernel panic`);
 };
 
 /** Whether a boot of a guest was given a case that nothing came of: another boot was given it again, or nobody was. */
