@@ -8,6 +8,7 @@ import {
   type Numbers,
   numbersFrom,
   seeds,
+  somePages,
   wander,
 } from '../harness/cases/walks.ts';
 import * as uapi from '../harness/uapi/iommufd.ts';
@@ -33,10 +34,10 @@ type Move = AnyMove<Walk>;
 /** An object's number: the devices are 1 and 2, the IO address spaces that a walk begins with 3 and 4. */
 const someone = ({ below }: Numbers): number => 1 + below(9);
 const space = ({ oneOf }: Numbers): number => oneOf([3, 3, 3, 4, 4, 5]);
-const rangeOf = ({ below, oneOf }: Numbers) => ({
-  iova: BigInt(below(PAGES)) * PAGE,
-  length: BigInt(1 + below(oneOf([1, 2, 4, 16]))) * PAGE,
-});
+const rangeOf = (numbers: Numbers) => {
+  const { iova, size: length } = somePages(numbers, PAGES);
+  return { iova, length };
+};
 
 const attaches: Move = ({ devices, numbers }) =>
   void numbers.oneOf(devices).asksToAttach({ target: numbers.oneOf([3, 3, 4, someone(numbers)]) });

@@ -1,6 +1,6 @@
 import { type EmulatedDevice, emulated, PIN_READ, PIN_WRITE } from '../harness/cases/emulated.ts';
 import { type Container, clause, each, type Memory, READ, type Scenario, WRITE } from '../harness/cases/index.ts';
-import { type Move as AnyMove, type Numbers, numbersFrom, seeds, wander } from '../harness/cases/walks.ts';
+import { type Move as AnyMove, type Numbers, numbersFrom, seeds, somePages, wander } from '../harness/cases/walks.ts';
 
 /* Random programs, as in walks.ts, with a device without an IOMMU, alone or beside one that has one: what it pins and writes, and what is told of that. */
 
@@ -20,10 +20,7 @@ interface Walk {
 
 type Move = AnyMove<Walk>;
 
-const rangeOf = ({ below, oneOf }: Numbers) => ({
-  iova: BigInt(below(PAGES)) * PAGE,
-  size: BigInt(1 + below(oneOf([1, 2, 4, 16]))) * PAGE,
-});
+const rangeOf = (numbers: Numbers) => somePages(numbers, PAGES);
 const iovaOf = ({ below }: Numbers): bigint => BigInt(below(PAGES)) * PAGE;
 
 const maps: Move = ({ c, memory, numbers }) => {

@@ -20,6 +20,7 @@ import {
   type Numbers,
   numbersFrom,
   seeds,
+  somePages,
   wander,
 } from '../harness/cases/walks.ts';
 import * as uapi from '../harness/uapi/vfio.ts';
@@ -45,10 +46,7 @@ type Move = AnyMove<Walk>;
 
 const container = ({ containers, numbers }: Walk): Container => numbers.oneOf(containers);
 const group = ({ groups, numbers }: Walk): Group => numbers.oneOf(groups);
-const rangeOf = ({ below, oneOf }: Numbers) => ({
-  iova: BigInt(below(PAGES)) * PAGE,
-  size: BigInt(1 + below(oneOf([1, 2, 4, 16]))) * PAGE,
-});
+const rangeOf = (numbers: Numbers) => somePages(numbers, PAGES);
 
 const joins: Move = (walk) => void group(walk).setContainer(container(walk));
 const leaves: Move = (walk) => void group(walk).unsetContainer();

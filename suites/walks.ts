@@ -9,7 +9,7 @@ import {
   test,
   WRITE,
 } from '../harness/cases/index.ts';
-import { type Move as AnyMove, type Numbers, numbersFrom, seeds, wander } from '../harness/cases/walks.ts';
+import { type Move as AnyMove, type Numbers, numbersFrom, seeds, somePages, wander } from '../harness/cases/walks.ts';
 import * as uapi from '../harness/uapi/vfio.ts';
 
 /*
@@ -21,12 +21,6 @@ import * as uapi from '../harness/uapi/vfio.ts';
 const PAGE = 0x1000n;
 const STEPS = 48;
 const ROOM = 160;
-
-/** A range of pages of IOVA space, mostly short ones near each other, so that they meet. */
-const rangeOf = ({ below, oneOf }: Numbers, pages: number) => ({
-  iova: BigInt(below(pages)) * PAGE,
-  size: BigInt(1 + below(oneOf([1, 2, 4, 16]))) * PAGE,
-});
 
 interface Walk {
   readonly s: Scenario;
@@ -43,14 +37,14 @@ type Move = AnyMove<Walk>;
 
 const maps: Move = ({ c, memory, numbers }) => {
   const vaddr = memory.at(BigInt(numbers.below(60)) * PAGE);
-  void c.map({ ...rangeOf(numbers, PAGES), vaddr, flags: numbers.oneOf([READ, WRITE, READ | WRITE]) });
+  void c.map({ ...somePages(numbers, PAGES), vaddr, flags: numbers.oneOf([READ, WRITE, READ | WRITE]) });
 };
 const mapsOddly: Move = ({ c, memory, numbers }) => {
-  const range = rangeOf(numbers, PAGES);
+  const range = somePages(numbers, PAGES);
   const size = range.size + numbers.oneOf([0n, 1n, 0x800n, -PAGE]);
   void c.map({ ...range, size, vaddr: memory.at(), flags: numbers.oneOf([READ, 0, 8, READ | WRITE]) });
 };
-const unmaps: Move = ({ c, numbers }) => void c.unmap(rangeOf(numbers, PAGES));
+const unmaps: Move = ({ c, numbers }) => void c.unmap(somePages(numbers, PAGES));
 const unmapsMuch: Move = ({ c, numbers }) =>
   void c.unmap({ iova: BigInt(numbers.below(8)) * PAGE, size: BigInt(16 + numbers.below(64)) * PAGE });
 const unmapsAll: Move = ({ c }) => void c.unmapAll();
@@ -58,9 +52,9 @@ const looks: Move = ({ s, c }) => {
   c.info(ROOM).succeeds();
   s.main.lockedKb().succeeds();
 };
-const invalidates: Move = ({ c, numbers }) => void c.invalidateVaddr(rangeOf(numbers, PAGES));
+const invalidates: Move = ({ c, numbers }) => void c.invalidateVaddr(somePages(numbers, PAGES));
 const updates: Move = ({ c, memory, numbers }) =>
-  void c.updateVaddr({ ...rangeOf(numbers, PAGES), vaddr: memory.at(BigInt(numbers.below(48)) * PAGE) });
+  void c.updateVaddr({ ...somePages(numbers, PAGES), vaddr: memory.at(BigInt(numbers.below(48)) * PAGE) });
 const starts: Move = ({ c }) => void c.startDirty();
 const stops: Move = ({ c }) => void c.stopDirty();
 /** What stood in the bitmap before must stay where no mapping is. */
@@ -74,7 +68,7 @@ const reads: Move = ({ c, bitmap, numbers }) => {
 };
 const unmapsWithBitmap: Move = ({ c, bitmap, numbers }) => {
   bitmap.fill(0).succeeds();
-  void c.unmap({ ...rangeOf(numbers, PAGES), bitmap: { data: bitmap.at(), size: 8n } });
+  void c.unmap({ ...somePages(numbers, PAGES), bitmap: { data: bitmap.at(), size: 8n } });
   bitmap.read();
   bitmap.guards().returns(0);
 };

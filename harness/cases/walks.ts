@@ -2,6 +2,8 @@ import type { Actor } from './scenario.ts';
 
 /* What random programs are drawn from: a case is the same every time. */
 
+const PAGE = 0x1000n;
+
 /** Numbers that a seed gives. */
 export interface Numbers {
   /** A whole number below `bound`. */
@@ -27,6 +29,12 @@ export const numbersFrom = (seed: number): Numbers => {
 /** Titles of cases, and the seed of each. */
 export const seeds = (first: number, count: number): Readonly<Record<string, number>> =>
   Object.fromEntries(Array.from({ length: count }, (_, index) => [`walk ${first + index}`, first + index]));
+
+/** Whole pages within the first so many of an IO address space, mostly few and near each other, so that ranges meet. */
+export const somePages = ({ below, oneOf }: Numbers, pages: number): { iova: bigint; size: bigint } => ({
+  iova: BigInt(below(pages)) * PAGE,
+  size: BigInt(1 + below(oneOf([1, 2, 4, 16]))) * PAGE,
+});
 
 /** One thing that a random program does next. */
 export type Move<W> = (walk: W) => void;
